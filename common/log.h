@@ -1,0 +1,78 @@
+/*
+ * Log client: hands lines to the logger through FD_LOG without ever
+ * blocking; what does not fit is counted and the count goes with the next
+ * line that does.  The logger adds time and sender and escapes the text, so
+ * callers may log what came from outside.  Any process but the logger uses
+ * its socket; the logger has one too, read by itself.
+ *
+ * One SEQPACKET message is one line: struct log_head, the text and a NUL,
+ * then head.nfields times: 's' (string) or 'n' (number), the key and a NUL,
+ * the value and a NUL.  At most LOG_MAX bytes.
+ */
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define LOG_MAX		2048
+#define LOG_MAGIC	0x5350u
+
+enum log_level {		/* the levels of tcpproxy(8) */
+	LEVEL_OFF = 0,
+	LEVEL_ERROR = 1,
+	LEVEL_WARNING = 2,
+	LEVEL_NOTICE = 3,
+	LEVEL_INFO = 4,
+	LEVEL_DEBUG = 5
+};
+
+struct log_head {
+	uint16_t magic;		/* LOG_MAGIC */
+	uint8_t  level;		/* enum log_level, 1 to 5 */
+	uint8_t  nfields;
+	uint32_t lost;		/* lines dropped before this one */
+};
+
+/* A line with fields, under construction; about LOG_MAX bytes of stack. */
+struct log_line {
+	size_t len;
+	char   buf[LOG_MAX];
+};
+
+/*
+ * Starts logging to this socket.  Without it (or with fd 2) lines go to
+ * standard error as plain text: the modes that print, and P's start.
+ */
+void	log_open(int fd);
+
+/* One line of text; the formats are those of fmt_print(). errno is kept. */
+void	log_text(enum log_level level, const char *format, ...)
+	    __attribute__((format(printf, 2, 3)));
+
+/* The same at a level; log_warn() adds ": " and the text of errno. */
+#define log_warn(format, ...) \
+	log_text(LEVEL_WARNING, format ": %m" __VA_OPT__(,) __VA_ARGS__)
+#define log_warnx(...)	log_text(LEVEL_WARNING, __VA_ARGS__)
+#define log_error(...)	log_text(LEVEL_ERROR, __VA_ARGS__)
+
+/*
+ * Start-up failures and broken invariants of this process: logs, _exit(1).
+ * fatal() adds the text of errno.
+ */
+#define fatal(format, ...) \
+	fatalx(format ": %m" __VA_OPT__(,) __VA_ARGS__)
+_Noreturn void	fatalx(const char *format, ...)
+	    __attribute__((format(printf, 1, 2)));
+
+/*
+ * A line with fields: begin, add fields in any number, send.  A field that
+ * does not fit is left out.  Text targets show `text key=value ...', JSON
+ * targets members of the object (numbers unquoted).
+ */
+void	log_begin(struct log_line *l, enum log_level level, const char *text);
+void	log_str(struct log_line *l, const char *key, const char *value);
+void	log_num(struct log_line *l, const char *key, uint64_t value);
+void	log_send(const struct log_line *l);
+
+#endif

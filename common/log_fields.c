@@ -1,0 +1,40 @@
+/*
+ * Fields of a log line.  Runs in the children that log sessions; apart from
+ * log.c so that P, which has no fields to log, does not contain it.
+ */
+#include <string.h>
+
+#include "fmt.h"
+#include "log.h"
+
+static void
+add_field(struct log_line *l, char type, const char *key, const char *value)
+{
+	struct log_head head;
+	size_t		klen = strlen(key) + 1, vlen = strlen(value) + 1;
+
+	memcpy(&head, l->buf, sizeof(head));
+	if (l->len + 1 + klen + vlen > LOG_MAX || head.nfields == UINT8_MAX)
+		return;
+	l->buf[l->len++] = type;
+	memcpy(l->buf + l->len, key, klen);
+	memcpy(l->buf + l->len + klen, value, vlen);
+	l->len += klen + vlen;
+	head.nfields++;
+	memcpy(l->buf, &head, sizeof(head));
+}
+
+void
+log_str(struct log_line *l, const char *key, const char *value)
+{
+	add_field(l, 's', key, value);
+}
+
+void
+log_num(struct log_line *l, const char *key, uint64_t value)
+{
+	char text[24];
+
+	fmt_print(text, sizeof(text), "%llu", (unsigned long long)value);
+	add_field(l, 'n', key, text);
+}

@@ -1,0 +1,112 @@
+/*
+ * The messages between P and its children: one fixed 64-byte struct over a
+ * SOCK_SEQPACKET pair, at most one descriptor attached, only ever from P to
+ * a child.  This file is the whole protocol.
+ *
+ *   child -> P, only while its generation is LOADING
+ *     NEED   leader only, first, once: version, helpers wanted, drain limit
+ *     BIND   leader only: one listening address; index counts from 0
+ *     READY  every relay, last: leader: the number of BINDs; others: 0
+ *   P -> child
+ *     HELPER    a channel to another process (fd attached)
+ *     BOUND     answer to BIND: 0 or an errno
+ *     LISTENER  a listening socket (fd attached), address as bound
+ *     GO        all listeners have been sent: start accepting
+ *     DRAIN     stop accepting, end within so many seconds (0: no limit)
+ *     REPORT    write a report to the log
+ *     LOG       logger only: the target with this index (fd attached)
+ */
+#ifndef COMMON_WIRE_H
+#define COMMON_WIRE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WIRE_VERSION	1
+
+enum wire_type {
+	WIRE_NEED = 1,
+	WIRE_BIND = 2,
+	WIRE_READY = 3,
+
+	WIRE_HELPER = 16,
+	WIRE_BOUND = 17,
+	WIRE_LISTENER = 18,
+	WIRE_GO = 19,
+	WIRE_DRAIN = 20,
+	WIRE_REPORT = 21,
+	WIRE_LOG = 22
+};
+
+/* NEED.roles: which helpers the configuration wants beside the dialers */
+#define NEED_RESOLVER	0x1u
+#define NEED_LOOKUP	0x2u
+
+enum wire_report { REPORT_LISTENERS = 1, REPORT_SESSIONS = 2 };
+
+struct wire_addr {
+	uint32_t tag;		/* the relay's own: number of the stanza */
+	uint32_t backlog;	/* for listen(2) */
+	uint32_t keepidle;	/* TCP keep-alive idle time in s, 0: off */
+	uint32_t scope;		/* IPv6 zone, else 0 */
+	uint16_t family;	/* AF_INET or AF_INET6 */
+	uint16_t port;		/* host order; 0: chosen by the kernel */
+	uint8_t  ip[16];	/* IPv4 in the first four, rest zero */
+};
+
+struct wire {
+	uint32_t type;
+	uint32_t index;		/* NEED, HELPER, GO, DRAIN, REPORT: 0 */
+	union {
+		struct {
+			uint32_t version;
+			uint32_t roles;
+			uint32_t drain;		/* s, 0: no limit */
+		} need;
+		struct wire_addr addr;		/* BIND, LISTENER */
+		struct {
+			uint32_t count;
+		} ready;
+		struct {
+			int32_t error;		/* errno or 0 */
+		} bound;
+		struct {
+			uint32_t role;		/* enum role of the peer */
+			uint32_t gen;		/* its generation */
+			uint32_t worker;	/* its number, from 0 */
+		} helper;
+		struct {
+			uint32_t seconds;
+		} drain;
+		struct {
+			uint32_t what;		/* enum wire_report */
+		} report;
+		uint8_t raw[56];
+	} u;
+};
+
+_Static_assert(sizeof(struct wire) == 64, "the wire struct is 64 bytes");
+
+/*
+ * Is every byte that this message's type does not use zero, and is the type
+ * known?  Any process.
+ */
+bool	wire_clean(const struct wire *m);
+
+/*
+ * Sends one message, with descriptor `fd' attached unless it is -1.  Never
+ * blocks, never raises SIGPIPE.  Returns 0, or -1 with errno (EAGAIN: the
+ * queue is full; EPIPE: the other end is closed or sealed).  Any process.
+ */
+int	wire_send(int sock, const struct wire *m, int fd);
+
+/*
+ * Receives one message and the descriptor that came with it (*fd, else -1,
+ * close-on-exec).  `flags' is 0 or MSG_DONTWAIT.  Returns 1, 0 at end of
+ * file (P has gone), or -1 with errno; EBADMSG: not a message of this
+ * protocol, and nothing was kept of it.  Children only: P reads with
+ * priv/reader.c, which takes no descriptors.
+ */
+int	wire_recv(int sock, struct wire *m, int *fd, int flags);
+
+#endif

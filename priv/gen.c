@@ -1,0 +1,119 @@
+/*
+ * The table of generations: starting, killing, burying.  Runs in P.  What is
+ * said to a generation is in load.c.
+ */
+#include <sys/wait.h>
+
+#include "priv.h"
+
+#define LOAD_TIME 30000		/* ms for LOADING and HANDOVER */
+
+struct gen	gens[GEN_MAX];
+struct proc	procs[PROC_MAX];
+static uint32_t last_number;
+
+struct proc *
+proc_next(struct proc *p, const struct gen *g, uint32_t role)
+{
+	for (p = p == NULL ? procs : p + 1; p < procs + PROC_MAX; p++)
+		if (p->pid != 0 && (g == NULL || p->gen == g) &&
+		    (role == ROLE_COUNT || p->role == role))
+			return (p);
+	return (NULL);
+}
+
+/* The oldest generation in this state. */
+struct gen *
+gen_find(enum gen_state state)
+{
+	struct gen *found = NULL;
+
+	for (struct gen *g = gens; g < gens + GEN_MAX; g++)
+		if (g->state == state &&
+		    (found == NULL || g->number < found->number))
+			found = g;
+	return (found);
+}
+
+/* On error a process that is none, after gen_kill(). */
+struct proc *
+gen_spawn(struct gen *g, uint32_t role, uint32_t worker)
+{
+	struct proc *p = procs + 1;
+
+	while (p->pid != 0)	/* PROC_MAX is all that can be asked for */
+		p++;
+	if (g->state != GEN_LOADING)
+		return (p);
+	if (spawn_start(p, g, role, worker, role == ROLE_RELAY ? g->conf : -1))
+		logs_introduce(p);
+	else
+		gen_kill(g, "a process could not be started");
+	return (p);
+}
+
+/* On error gen_kill(): what runs is not touched. */
+void
+gen_start(int conf)
+{
+	struct gen *g = gen_find(GEN_FREE);
+
+	if (g == NULL) {
+		g = gen_find(GEN_DRAINING);
+		gen_kill(g, "too many are draining, and it is the oldest");
+	}
+	g->state = GEN_LOADING;
+	g->number = ++last_number;
+	g->conf = fcntl(conf, F_DUPFD_CLOEXEC, 0);
+	g->needed = g->broken = false;
+	g->deadline = clock_ms() + LOAD_TIME;
+	for (uint32_t i = 0; i < parameters.workers; i++)
+		gen_spawn(g, ROLE_RELAY, i);
+}
+
+/* Kills, and waits: what is killed by SIGKILL can't put it off. */
+void
+gen_kill(struct gen *g, const char *why)
+{
+	struct proc *p = NULL;
+
+	if (g->state == GEN_FREE)
+		return;
+	if (why != NULL)
+		log_error("generation %u %s: %s", g->number, g->state <
+		    GEN_RUNNING ? "was not started" : "is killed", why);
+	while ((p = proc_next(p, g, ROLE_COUNT)) != NULL)
+		kill(p->pid, SIGKILL);
+	while ((p = proc_next(p, g, ROLE_COUNT)) != NULL) {
+		waitpid(p->pid, NULL, 0);
+		spawn_close(p);
+	}
+	listen_close(g);
+	close(g->conf);
+	g->state = GEN_FREE;
+	g->deadline = 0;
+}
+
+/* What a death means for its generation. */
+void
+gen_reap(struct proc *p, int status)
+{
+	struct gen *g = p->gen;
+	int	    sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+
+	if (sig != 0 && (p->role != ROLE_LOOKUP || sig != SIGKILL))
+		log_error("%s was killed by signal %d%s", spawn_name(p), sig,
+		    sig == SIGSYS ? ": it tried a forbidden system call" : "");
+	else if (sig == 0 && status != 0)
+		log_error("%s exited with status %d", spawn_name(p),
+		    WEXITSTATUS(status));
+	spawn_close(p);
+	if (g->state == GEN_LOADING && p->role == ROLE_LOOKUP)
+		load_check(g);
+	else if (g->state < GEN_RUNNING)
+		gen_kill(g, "a process of it has ended");
+	else if (g->state == GEN_RUNNING)
+		g->broken = true;
+	else if (proc_next(NULL, g, ROLE_RELAY) == NULL)
+		gen_kill(g, NULL);	/* helpers without relays */
+}

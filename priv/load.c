@@ -1,0 +1,162 @@
+/*
+ * The load of a generation, from NEED to the takeover, and its DRAIN: what
+ * P does for the relays and all that it tells them, in order.  Runs in P.
+ */
+#include <sys/socket.h>
+
+#include "priv.h"
+
+#define QUEUE_TIME 5000		/* ms for a DRAIN to be queued */
+
+/* A channel between two processes; on error gen_kill(). */
+static void
+join(struct gen *g, const struct proc *a, const struct proc *b)
+{
+	int fd[2];
+
+	if (!fd_pair(fd) || wire_send(a->ctl, &b->id, fd[0]) == -1 ||
+	    wire_send(b->ctl, &a->id, fd[1]) == -1)
+		gen_kill(g, "its processes could not be joined");
+	close(fd[0]);
+	close(fd[1]);
+}
+
+/* The helpers; a dialer hears of its resolver first, of its relay last. */
+void
+load_need(struct gen *g, const struct wire *m)
+{
+	struct proc *relay = NULL, *resolver = NULL, *dialer;
+
+	g->needed = true;
+	g->drain = m->u.need.drain;
+	if ((m->u.need.roles & NEED_LOOKUP) != 0)
+		join(g, proc_next(NULL, g, ROLE_RELAY),
+		    gen_spawn(g, ROLE_LOOKUP, 0));
+	if ((m->u.need.roles & NEED_RESOLVER) != 0)
+		resolver = gen_spawn(g, ROLE_RESOLVER, 0);
+	while ((relay = proc_next(relay, g, ROLE_RELAY)) != NULL) {
+		dialer = gen_spawn(g, ROLE_DIALER, relay->worker);
+		if (resolver != NULL)
+			join(g, resolver, dialer);
+		join(g, relay, dialer);
+	}
+}
+
+/* Binds; what an error means is for the relay to decide. */
+void
+load_bind(struct gen *g, const struct proc *p, const struct wire *m)
+{
+	struct wire	 answer = { .type = WIRE_BOUND, .index = m->index };
+	struct listener *l = &g->binds[g->nbinds];
+
+	l->addr = m->u.addr;
+	listen_open(l, g);
+	g->nbinds++;
+	answer.u.bound.error = l->error;
+	if (wire_send(p->ctl, &answer, -1) == -1)
+		gen_kill(g, "its leader takes no answer");
+}
+
+/* When all are READY and the one-shot resolver is dead: seal, hand over. */
+void
+load_check(struct gen *g)
+{
+	struct proc *p = NULL, *lookup = proc_next(NULL, g, ROLE_LOOKUP);
+
+	while ((p = proc_next(p, g, ROLE_RELAY)) != NULL)
+		if (!p->ready)
+			return;
+	if (lookup != NULL) {
+		kill(lookup->pid, SIGKILL);
+		return;
+	}
+	/* The seal: from here on nobody of it can say anything to P. */
+	while ((p = proc_next(p, g, ROLE_COUNT)) != NULL)
+		if (shutdown(p->ctl, SHUT_RD) == -1) {
+			gen_kill(g, "it could not be sealed");
+			return;
+		}
+	g->state = GEN_HANDOVER;
+	for (uint32_t i = 0; i < g->nbinds; i++)
+		if (!listen_start(&g->binds[i])) {
+			log_warn("listen");
+			gen_kill(g, "a socket can't listen");
+			return;
+		}
+	load_send(g);
+}
+
+/* In order: a LISTENER for each address, GO, and when it drains DRAIN. */
+bool
+load_due(const struct proc *p)
+{
+	return (p->role == ROLE_RELAY && p->gen->state >= GEN_HANDOVER &&
+	    p->sent < p->gen->nbinds + 1 + (p->gen->state == GEN_DRAINING));
+}
+
+static bool
+send_next(const struct gen *g, const struct proc *p)
+{
+	const struct listener *l = &g->binds[p->sent];
+	struct wire	       m = { .type = WIRE_GO };
+	int		       fd = -1;
+
+	if (p->sent < g->nbinds) {
+		m = (struct wire){ .type = WIRE_LISTENER, .index = p->sent,
+			.u.addr = l->addr };
+		m.u.addr.port = l->port;
+		fd = l->fd[p->worker];
+		if (l->error != 0)
+			return (true);
+	} else if (g->state == GEN_DRAINING) {
+		m.type = WIRE_DRAIN;
+		m.u.drain.seconds = g->drain;
+	}
+	return (wire_send(p->ctl, &m, fd) == 0);
+}
+
+/* A draining generation has got its listeners and GO; DRAIN is left. */
+void
+load_drain(struct gen *g)
+{
+	struct proc *p = NULL;
+
+	g->state = GEN_DRAINING;
+	g->deadline = clock_ms() + QUEUE_TIME;
+	listen_close(g);
+	while ((p = proc_next(p, g, ROLE_RELAY)) != NULL)
+		p->sent = 1;
+	if (proc_next(NULL, g, ROLE_RELAY) == NULL)
+		gen_kill(g, NULL);
+	else
+		load_send(g);
+}
+
+/* On error gen_kill(); a full queue goes on at POLLOUT. */
+void
+load_send(struct gen *g)
+{
+	struct gen  *old = gen_find(GEN_RUNNING);
+	struct proc *p = NULL;
+	bool	     told = true, news = false;
+
+	while ((p = proc_next(p, g, ROLE_RELAY)) != NULL) {
+		for (; load_due(p) && send_next(g, p); news = true)
+			p->sent++;
+		if (load_due(p) && errno != EAGAIN) {
+			gen_kill(g, "a relay takes no message");
+			return;
+		}
+		told = told && !load_due(p);
+	}
+	if (told && g->state == GEN_HANDOVER) {		/* the takeover */
+		g->state = GEN_RUNNING;
+		g->deadline = 0;
+		if (old != NULL)
+			load_drain(old);
+		log_text(LEVEL_NOTICE, "generation %u is running", g->number);
+	} else if (told && news) {	/* now the time for draining runs */
+		g->deadline = g->drain == 0 ? 0 : clock_ms() +
+		    (g->drain + UINT64_C(5)) * 1000;
+	}
+}

@@ -1,0 +1,120 @@
+/*
+ * P, the privileged parent: all that its files share.  P binds sockets, opens
+ * logs and the configuration, starts the confined programs, hands them
+ * descriptors and waits.  It parses nothing, allocates nothing, and reads
+ * from a child only while that child's generation is LOADING.
+ *
+ *   FREE -> LOADING -> HANDOVER -> RUNNING -> DRAINING -> FREE
+ *
+ * The seal stands between LOADING and HANDOVER.
+ */
+#ifndef PRIV_PRIV_H
+#define PRIV_PRIV_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+#include "../common/fd.h"
+#include "../common/log.h"
+#include "../common/role.h"
+#include "../common/wire.h"
+
+#define GEN_MAX	   18		/* a running, a loading, 16 draining ones */
+#define PROC_MAX   (GEN_MAX * (2 * WORKERS_MAX + 2) + 1)
+#define TARGET_MAX 16		/* log targets; the last: start-up */
+#define FD_STATUS  3		/* where the caller waits for one byte */
+
+enum gen_state {
+	GEN_FREE, GEN_LOADING, GEN_HANDOVER, GEN_RUNNING, GEN_DRAINING
+};
+
+struct gen {
+	enum gen_state state;
+	uint32_t number;
+	int	 conf;		/* retained configuration, or -1 */
+	bool	 needed;	/* NEED came */
+	bool	 broken;	/* RUNNING: a process has died */
+	uint32_t drain;		/* s for draining, 0: no limit */
+	uint64_t deadline;	/* ms, of the state; 0: none */
+	uint32_t nbinds;
+	struct listener {
+		struct wire_addr addr;	/* as asked for */
+		uint16_t port;		/* as bound */
+		int	 error;		/* of bind: then there are no fds */
+		int	 fd[WORKERS_MAX];
+	} binds[LISTENERS_MAX];
+};
+
+struct proc {
+	pid_t	    pid;	/* 0: free */
+	uint32_t    role, worker;
+	struct wire id;		/* HELPER: who it is, for others */
+	struct gen *gen;	/* NULL: the logger */
+	int	    ctl;	/* P's end; -1: given up */
+	int	    log[2];	/* both ends of its log pair: read, write */
+	bool	    ready;	/* relay: READY came */
+	uint32_t    sent;	/* relay: how many messages of load_send() */
+};
+
+/* What start/exec.c gave; it runs with P's rights and is trusted. */
+struct parameters {
+	uint32_t    workers;	/* 1 to WORKERS_MAX */
+	const char *libexec;	/* directory of the programs */
+	const char *pidfile;	/* to be removed at the end, or "" */
+	const char *config;	/* absolute path, or "": none */
+	char	  **targets;	/* TARGET_MAX: a path, "syslog", a digit, "" */
+	char	  **words;	/* argv of every child */
+};
+
+extern struct parameters parameters;
+extern struct proc	 procs[PROC_MAX];	/* procs[0]: the logger */
+extern struct gen	 gens[GEN_MAX];
+
+/* config.c: the checked file, unread, in a sealed memfd; -1: logged. */
+int	config_open(const char *path);
+
+/* spawn.c: starts the program of this role, with conf (-1: none) as its
+   configuration; false: errno.  spawn_close(): it has been reaped. */
+bool	spawn_start(struct proc *p, struct gen *g, uint32_t role,
+	    uint32_t worker, int conf);
+void	spawn_close(struct proc *p);
+const char *spawn_name(const struct proc *p);	/* until the next call */
+
+/* listen.c: binds l->addr, or takes over what the running generation has for
+   it; l->error EADDRINUSE: somebody else (another sallyport too) has it. */
+void	listen_open(struct listener *l, const struct gen *g);
+/* Inherited options, then listen(2), which repairs a shut-down socket. */
+bool	listen_start(const struct listener *l);
+void	listen_close(struct gen *g);	/* but for what the running one has */
+
+/* reader.c: one message of a relay of a LOADING generation. */
+void	reader_take(struct proc *p);
+
+/* gen.c: the next live process behind p (NULL: the first) of a generation
+   (NULL: any) and role (ROLE_COUNT: any); the oldest in a state, or NULL. */
+struct proc *proc_next(struct proc *p, const struct gen *g, uint32_t role);
+struct gen *gen_find(enum gen_state state);
+void	gen_start(int conf);			/* conf is copied */
+struct proc *gen_spawn(struct gen *g, uint32_t role, uint32_t worker);
+void	gen_kill(struct gen *g, const char *why);	/* NULL: no news */
+void	gen_reap(struct proc *p, int status);
+
+/* load.c: what a generation says while loading, and what it is told. */
+void	load_need(struct gen *g, const struct wire *m);
+void	load_bind(struct gen *g, const struct proc *p, const struct wire *m);
+void	load_check(struct gen *g);	/* are all READY? */
+bool	load_due(const struct proc *p);	/* is there more to be sent to it? */
+void	load_send(struct gen *g);	/* as much as the queues take */
+void	load_drain(struct gen *g);
+
+/* logs.c: the log targets and the logger. */
+bool	logs_open(void);		/* again at SIGHUP; false: logged */
+void	logs_introduce(const struct proc *p);
+void	logs_tick(void);		/* a new logger, a new syslogd */
+void	logs_started(void);		/* standard error is done with */
+void	logs_stop(void);		/* when all others have gone */
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * Reads what the relays of a loading generation say.  Runs in P; this is all
+ * of P that a child can reach: fixed structs, no descriptors, no text, each
+ * message only in its one place in the order.
+ */
+#include <sys/socket.h>
+
+#include <string.h>
+
+#include "priv.h"
+
+static bool
+bad_addr(const struct wire_addr *a)
+{
+	static const uint8_t zero[12];
+
+	return (a->backlog > INT32_MAX || a->keepidle > 32767 ||
+	    (a->family != AF_INET6 && (a->family != AF_INET || a->scope != 0 ||
+	    memcmp(a->ip + 4, zero, sizeof(zero)) != 0)));
+}
+
+/* What is wrong with the message, here and now, or NULL. */
+static const char *
+refuse(const struct gen *g, const struct proc *p, const struct wire *m)
+{
+	bool leader = p->worker == 0;
+
+	if (!wire_clean(m))
+		return ("a message with stray bytes");
+	if (m->type == WIRE_NEED) {
+		if (!leader || g->needed || m->index != 0)
+			return ("NEED out of place");
+		if (m->u.need.version != WIRE_VERSION)
+			return ("another protocol version: restart needed");
+		if ((m->u.need.roles & ~(NEED_RESOLVER | NEED_LOOKUP)) != 0)
+			return ("NEED of an unknown helper");
+	} else if (m->type == WIRE_BIND) {
+		if (!leader || !g->needed || m->index != g->nbinds ||
+		    g->nbinds == LISTENERS_MAX)
+			return ("BIND out of place");
+		if (bad_addr(&m->u.addr))
+			return ("BIND of a bad address");
+	} else if (m->type != WIRE_READY) {
+		return ("a message that is not for the parent");
+	} else if (!g->needed || m->index != 0 ||
+	    m->u.ready.count != (leader ? g->nbinds : 0)) {
+		return ("READY out of place");
+	}
+	return (NULL);
+}
+
+/* On error gen_kill(); the running generation never notices. */
+void
+reader_take(struct proc *p)
+{
+	struct wire   m;
+	struct iovec  iov = { &m, sizeof(m) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	const char   *why;
+	ssize_t	      n;
+
+	if (p->gen->state != GEN_LOADING || p->role != ROLE_RELAY || p->ready)
+		return;
+	n = recvmsg(p->ctl, &msg, MSG_DONTWAIT);
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n == 0)
+		why = "a relay closed its channel";
+	else if (n != (ssize_t)sizeof(m) || msg.msg_flags != 0)
+		why = "a message of a wrong size, or with a descriptor";
+	else
+		why = refuse(p->gen, p, &m);
+	if (why != NULL) {
+		gen_kill(p->gen, why);
+	} else if (m.type == WIRE_NEED) {
+		load_need(p->gen, &m);
+	} else if (m.type == WIRE_BIND) {
+		load_bind(p->gen, p, &m);
+	} else {
+		p->ready = true;
+		load_check(p->gen);
+	}
+}

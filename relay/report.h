@@ -1,0 +1,41 @@
+/*
+ * What the relay says about listeners and sessions: the line when a session
+ * has ended, and the reports that P asks for, a few lines at a time.
+ * Relay only.
+ */
+#ifndef RELAY_REPORT_H
+#define RELAY_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "session.h"
+
+struct relay;
+struct conf_host;
+
+struct report {
+	bool	 listeners;	/* under way */
+	bool	 sessions;
+	uint32_t next_listener;
+	uint32_t next_session;
+};
+
+/* "192.0.2.1:80", "[2001:db8::1]:80" or "name:80"; returns buf. */
+const char *report_host(const struct conf_host *h, char *buf, size_t size);
+
+/* "listening on: A (remote: R[ with source S])" */
+void	report_listening(const struct relay *r, uint32_t listener);
+
+/* One line about a session that ends; `error' is an errno or 0. */
+void	report_end(const struct relay *r, const struct session *s,
+	    enum session_end why, int error);
+
+/* Starts the report `what' (wire_report); one under way starts again. */
+void	report_start(struct relay *r, uint32_t what);
+
+/* TIMER_REPORT has expired: the next lines. */
+void	report_timer(struct relay *r);
+
+#endif

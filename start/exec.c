@@ -1,0 +1,161 @@
+/*
+ * Builds the command lines and descriptors with which P (priv/main.c) and
+ * the relay (common/child.c) expect to be executed.  Runs in the sallyport
+ * command, at its end.
+ */
+#include "exec.h"
+
+#include <bsd/unistd.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/fd.h"
+#include "../common/fmt.h"
+#include "../common/log.h"
+#include "../common/role.h"
+
+#define NTARGETS	16	/* priv/priv.h: TARGET_MAX */
+#define FD_STATUS	3	/* priv/priv.h */
+#define FD_TARGETS	5	/* copies of 1 and 2 stand from here */
+#define NWORDS		96
+
+static char  *words[NWORDS];
+static size_t nwords;
+
+static void
+add(char *word)
+{
+	if (nwords == NWORDS - 1 || word == NULL)
+		fatalx("the command line is too long");
+	words[nwords++] = word;
+}
+
+static void
+add_text(const char *key, const char *value)
+{
+	size_t size = strlen(key) + strlen(value) + 1;
+	char  *word = malloc(size);
+
+	if (word != NULL)
+		fmt_print(word, size, "%s%s", key, value);
+	add(word);
+}
+
+static void
+add_number(const char *key, uint32_t value)
+{
+	char text[16];
+
+	fmt_print(text, sizeof(text), "%u", value);
+	add_text(key, text);
+}
+
+/* The words that common/child.c reads. */
+static void
+add_child_words(const struct options *o)
+{
+	static const char *const modes[] = {
+		[RUN_DAEMON] = "run", [RUN_CHECK] = "check",
+		[RUN_PRINT_CONFIG] = "config", [RUN_PRINT_SANDBOX] = "sandbox"
+	};
+	static char title[96];
+
+	/* padded: the title, which each child writes in place */
+	fmt_print(title, sizeof(title), "sallyport: child%64s", "");
+	add(title);
+	add_number("workers=", o->workers);
+	add_number("maxconn=", o->max_connections);
+	add_text("mode=", modes[o->mode]);
+	add_text("format=", o->format);
+	if (o->root) {
+		add_number("uid=", o->uid);
+		add_number("gid=", o->gid);
+		add_text("jail=", o->jail);
+	}
+	if (o->config[0] != '\0')
+		add_text("conf=", o->config);
+	for (size_t i = 0; i < o->nlogs; i++)
+		add_text("log=", o->logs[i].text);
+	add_text("--", "");
+	for (size_t i = 0; i < o->nargs; i++)
+		add(o->args[i]);
+}
+
+/* A log target as P knows it: a path, "syslog", or a descriptor's digit. */
+static void
+add_target(const struct options *o, size_t i)
+{
+	const struct option_log *l = &o->logs[i];
+
+	if (i >= o->nlogs)
+		add_text("", "");
+	else if (l->spec.kind == LOGSPEC_FILE)
+		add_text("", l->path);
+	else if (l->spec.kind == LOGSPEC_SYSLOG)
+		add_text("", "syslog");
+	else
+		add_number("", l->spec.kind == LOGSPEC_STDOUT ? FD_TARGETS :
+		    FD_TARGETS + 1);
+}
+
+/* While P starts, warnings go to standard error, if no target shows them. */
+static bool
+wants_startup(const struct options *o)
+{
+	for (size_t i = 0; i < o->nlogs; i++)
+		if (o->logs[i].spec.kind >= LOGSPEC_STDOUT &&
+		    o->logs[i].spec.level >= LEVEL_WARNING)
+			return (false);
+	return (true);
+}
+
+/* The environment is exactly TZ, if that is set. */
+_Noreturn static void
+execute(const struct options *o, const char *program)
+{
+	static char tz[256];
+	char	    path[PATH_MAX];
+	const char *zone = getenv("TZ");
+	char	   *env[] = { NULL, NULL };
+
+	if (zone != NULL && strlen(zone) < sizeof(tz) - 4) {
+		fmt_print(tz, sizeof(tz), "TZ=%s", zone);
+		env[0] = tz;
+	}
+	fmt_print(path, sizeof(path), "%s/%s", o->libexec, program);
+	execve(path, words, env);
+	fatal("cannot execute %s", path);
+}
+
+void
+exec_parent(const struct options *o, int status, int lock)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	add_text("sallyport: parent", "");
+	add_number("", o->workers);
+	add_text("", o->libexec);
+	add_text("", o->pidfile);
+	add_text("", o->config);
+	for (size_t i = 0; i < NTARGETS - 1; i++)
+		add_target(o, i);
+	add_text(wants_startup(o) ? "2" : "", "");
+	add_child_words(o);
+	/* 3 status, 5 and 6 copies of 1 and 2, 7 the lock: no gaps */
+	fd_place((int[]){ status != -1 ? status : null, null, STDOUT_FILENO,
+	    STDERR_FILENO, lock != -1 ? lock : null }, 5, FD_STATUS);
+	closefrom(FD_STATUS + 5);
+	execute(o, "parent");
+}
+
+void
+exec_relay(const struct options *o, int conf)
+{
+	add_child_words(o);
+	fd_place((int[]){ -1, -1, conf }, 3, FD_CTL);
+	closefrom(FD_CONF + 1);
+	execute(o, "relay");
+}
