@@ -26,7 +26,7 @@ fd_pair(int pair[2])
 void
 fd_place(const int *fds, int n, int at)
 {
-	int high[8];
+	int high[32];
 
 	/* first out of the way: one may stand in another's place */
 	for (int i = 0; i < n; i++)

@@ -12,7 +12,7 @@ bool	fd_option(int fd, int level, int option, int value);
 bool	fd_pair(int pair[2]);
 
 /*
- * Between fork and exec: puts n (at most 8) descriptors at `at', at + 1 ...
+ * Between fork and exec: puts n (at most 32) descriptors at `at', at + 1 ...
  * without close-on-exec; -1 leaves its place closed.
  */
 void	fd_place(const int *fds, int n, int at);

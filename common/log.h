@@ -52,7 +52,7 @@ void	log_text(enum log_level level, const char *format, ...)
 
 /* The same at a level; log_warn() adds ": " and the text of errno. */
 #define log_warn(format, ...) \
-	log_text(LEVEL_WARNING, format ": %m" __VA_OPT__(,) __VA_ARGS__)
+	log_text(LEVEL_WARNING, format ": %m", ##__VA_ARGS__)
 #define log_warnx(...)	log_text(LEVEL_WARNING, __VA_ARGS__)
 #define log_error(...)	log_text(LEVEL_ERROR, __VA_ARGS__)
 
@@ -61,7 +61,7 @@ void	log_text(enum log_level level, const char *format, ...)
  * fatal() adds the text of errno.
  */
 #define fatal(format, ...) \
-	fatalx(format ": %m" __VA_OPT__(,) __VA_ARGS__)
+	fatalx(format ": %m", ##__VA_ARGS__)
 _Noreturn void	fatalx(const char *format, ...)
 	    __attribute__((format(printf, 1, 2)));
 

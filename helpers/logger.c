@@ -333,7 +333,7 @@ signals_init(void)
 {
 	/*
 	 * Those of the terminal and of service managers are for P; the last
-	 * two shall be errors of write(2).
+	 * one is an error of write(2), like any other.
 	 */
 	static const int ignored[] = {
 		SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTOU, SIGXFSZ

@@ -35,23 +35,6 @@ gen_find(enum gen_state state)
 	return (found);
 }
 
-/* On error a process that is none, after gen_kill(). */
-struct proc *
-gen_spawn(struct gen *g, uint32_t role, uint32_t worker)
-{
-	struct proc *p = procs + 1;
-
-	while (p->pid != 0)	/* PROC_MAX is all that can be asked for */
-		p++;
-	if (g->state != GEN_LOADING)
-		return (p);
-	if (spawn_start(p, g, role, worker, role == ROLE_RELAY ? g->conf : -1))
-		logs_introduce(p);
-	else
-		gen_kill(g, "a process could not be started");
-	return (p);
-}
-
 /* On error gen_kill(): what runs is not touched. */
 void
 gen_start(int conf)
@@ -64,11 +47,12 @@ gen_start(int conf)
 	}
 	g->state = GEN_LOADING;
 	g->number = ++last_number;
-	g->conf = fcntl(conf, F_DUPFD_CLOEXEC, 0);
+	g->conf = conf;
 	g->needed = g->broken = false;
+	g->nbinds = 0;
 	g->deadline = clock_ms() + LOAD_TIME;
-	for (uint32_t i = 0; i < parameters.workers; i++)
-		gen_spawn(g, ROLE_RELAY, i);
+	for (uint32_t i = 0; i < workers; i++)
+		spawn_start(g, ROLE_RELAY, i);
 }
 
 /* Kills, and waits: what is killed by SIGKILL can't put it off. */
@@ -88,7 +72,8 @@ gen_kill(struct gen *g, const char *why)
 		waitpid(p->pid, NULL, 0);
 		spawn_close(p);
 	}
-	listen_close(g);
+	if (g->state != GEN_DRAINING)
+		listen_close(g);
 	close(g->conf);
 	g->state = GEN_FREE;
 	g->deadline = 0;
@@ -101,12 +86,11 @@ gen_reap(struct proc *p, int status)
 	struct gen *g = p->gen;
 	int	    sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
-	if (sig != 0 && (p->role != ROLE_LOOKUP || sig != SIGKILL))
-		log_error("%s was killed by signal %d%s", spawn_name(p), sig,
+	if (status != 0 && p->role != ROLE_LOOKUP)
+		log_error("%s [gen %u, %u] %s %d%s", spawn_programs[p->role],
+		    g->number, p->worker + 1, sig != 0 ? "was killed by signal" :
+		    "exited with status", sig != 0 ? sig : WEXITSTATUS(status),
 		    sig == SIGSYS ? ": it tried a forbidden system call" : "");
-	else if (sig == 0 && status != 0)
-		log_error("%s exited with status %d", spawn_name(p),
-		    WEXITSTATUS(status));
 	spawn_close(p);
 	if (g->state == GEN_LOADING && p->role == ROLE_LOOKUP)
 		load_check(g);

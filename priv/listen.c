@@ -11,11 +11,7 @@
 
 #include "priv.h"
 
-static bool
-same_ip(const struct wire_addr *a, const struct wire_addr *b)
-{
-	return (memcmp(a->ip, b->ip, sizeof(a->ip)) == 0);
-}
+#define SAME_IP(a, b) (memcmp((a)->ip, (b)->ip, sizeof((a)->ip)) == 0)
 
 /* What the generation has for this very address, or (cover) for one with
    the same port that covers it or is covered. */
@@ -29,8 +25,8 @@ find(const struct gen *g, const struct wire_addr *a, bool cover)
 		const struct wire_addr *b = &l->addr;
 
 		if (l->error == 0 && b->family == a->family && (cover ?
-		    l->port == a->port && (same_ip(a, b) || same_ip(a, &any) ||
-		    same_ip(b, &any)) : b->port == a->port && same_ip(a, b) &&
+		    l->port == a->port && (SAME_IP(a, b) || SAME_IP(a, &any) ||
+		    SAME_IP(b, &any)) : b->port == a->port && SAME_IP(a, b) &&
 		    b->scope == a->scope))
 			return (l);
 	}
@@ -88,7 +84,7 @@ listen_open(struct listener *l, const struct gen *g)
 	    (probe = bind_socket(&a, &l->port, 0)) == -1)
 		l->error = errno;
 	close(probe);
-	for (uint32_t i = 0; i < parameters.workers && l->error == 0; i++)
+	for (uint32_t i = 0; i < workers && l->error == 0; i++)
 		if ((l->fd[i] = bind_socket(&a, &l->port, 1)) == -1) {
 			l->error = errno;
 			while (i > 0)
@@ -97,17 +93,21 @@ listen_open(struct listener *l, const struct gen *g)
 }
 
 bool
-listen_start(const struct listener *l)
+listen_start(const struct gen *g)
 {
-	int  idle = (int)l->addr.keepidle;
 	bool ok = true;
 
-	for (uint32_t i = 0; i < parameters.workers && l->error == 0; i++)
-		ok = ok && fd_option(l->fd[i], IPPROTO_TCP, TCP_NODELAY, 1) &&
-		    fd_option(l->fd[i], SOL_SOCKET, SO_KEEPALIVE, idle != 0) &&
-		    (idle == 0 || fd_option(l->fd[i], IPPROTO_TCP,
-		    TCP_KEEPIDLE, idle)) &&
-		    listen(l->fd[i], (int)l->addr.backlog) == 0;
+	for (uint32_t i = 0; i < g->nbinds * workers; i++) {
+		const struct listener *l = &g->binds[i / workers];
+		int idle = (int)l->addr.keepidle, fd = l->fd[i % workers];
+
+		ok = ok && (l->error != 0 ||
+		    (fd_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
+		    fd_option(fd, SOL_SOCKET, SO_KEEPALIVE, idle != 0) &&
+		    (idle == 0 ||
+		    fd_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle)) &&
+		    listen(fd, (int)l->addr.backlog) == 0));
+	}
 	return (ok);
 }
 
@@ -119,7 +119,6 @@ listen_close(struct gen *g)
 	for (struct listener *l = g->binds; l < g->binds + g->nbinds; l++)
 		if (l->error == 0 && (g == other ||
 		    find(other, &l->addr, false) == NULL))
-			for (uint32_t i = 0; i < parameters.workers; i++)
+			for (uint32_t i = 0; i < workers; i++)
 				close(l->fd[i]);
-	g->nbinds = 0;
 }

@@ -10,13 +10,13 @@
 
 /* A channel between two processes; on error gen_kill(). */
 static void
-join(struct gen *g, const struct proc *a, const struct proc *b)
+join(const struct proc *a, const struct proc *b)
 {
 	int fd[2];
 
 	if (!fd_pair(fd) || wire_send(a->ctl, &b->id, fd[0]) == -1 ||
 	    wire_send(b->ctl, &a->id, fd[1]) == -1)
-		gen_kill(g, "its processes could not be joined");
+		gen_kill(a->gen, "its processes could not be joined");
 	close(fd[0]);
 	close(fd[1]);
 }
@@ -25,20 +25,21 @@ join(struct gen *g, const struct proc *a, const struct proc *b)
 void
 load_need(struct gen *g, const struct wire *m)
 {
-	struct proc *relay = NULL, *resolver = NULL, *dialer;
+	const struct proc *resolver = NULL, *dialer;
+	struct proc	  *relay = NULL;
 
 	g->needed = true;
 	g->drain = m->u.need.drain;
 	if ((m->u.need.roles & NEED_LOOKUP) != 0)
-		join(g, proc_next(NULL, g, ROLE_RELAY),
-		    gen_spawn(g, ROLE_LOOKUP, 0));
+		join(spawn_start(g, ROLE_LOOKUP, 0),
+		    proc_next(NULL, g, ROLE_RELAY));
 	if ((m->u.need.roles & NEED_RESOLVER) != 0)
-		resolver = gen_spawn(g, ROLE_RESOLVER, 0);
+		resolver = spawn_start(g, ROLE_RESOLVER, 0);
 	while ((relay = proc_next(relay, g, ROLE_RELAY)) != NULL) {
-		dialer = gen_spawn(g, ROLE_DIALER, relay->worker);
+		dialer = spawn_start(g, ROLE_DIALER, relay->worker);
 		if (resolver != NULL)
-			join(g, resolver, dialer);
-		join(g, relay, dialer);
+			join(resolver, dialer);
+		join(dialer, relay);
 	}
 }
 
@@ -61,29 +62,22 @@ load_bind(struct gen *g, const struct proc *p, const struct wire *m)
 void
 load_check(struct gen *g)
 {
-	struct proc *p = NULL, *lookup = proc_next(NULL, g, ROLE_LOOKUP);
+	struct proc *p = NULL;
+	bool	     ok = true;
 
 	while ((p = proc_next(p, g, ROLE_RELAY)) != NULL)
 		if (!p->ready)
 			return;
-	if (lookup != NULL) {
-		kill(lookup->pid, SIGKILL);
+	if (proc_next(NULL, g, ROLE_LOOKUP) != NULL)
 		return;
-	}
 	/* The seal: from here on nobody of it can say anything to P. */
 	while ((p = proc_next(p, g, ROLE_COUNT)) != NULL)
-		if (shutdown(p->ctl, SHUT_RD) == -1) {
-			gen_kill(g, "it could not be sealed");
-			return;
-		}
+		ok = shutdown(p->ctl, SHUT_RD) == 0 && ok;
 	g->state = GEN_HANDOVER;
-	for (uint32_t i = 0; i < g->nbinds; i++)
-		if (!listen_start(&g->binds[i])) {
-			log_warn("listen");
-			gen_kill(g, "a socket can't listen");
-			return;
-		}
-	load_send(g);
+	if (!ok || !listen_start(g))
+		gen_kill(g, "it can't be sealed, or can't listen");
+	else
+		load_send(g);
 }
 
 /* In order: a LISTENER for each address, GO, and when it drains DRAIN. */
@@ -108,28 +102,23 @@ send_next(const struct gen *g, const struct proc *p)
 		fd = l->fd[p->worker];
 		if (l->error != 0)
 			return (true);
-	} else if (g->state == GEN_DRAINING) {
+	} else if (p->sent > g->nbinds) {
 		m.type = WIRE_DRAIN;
 		m.u.drain.seconds = g->drain;
 	}
 	return (wire_send(p->ctl, &m, fd) == 0);
 }
 
-/* A draining generation has got its listeners and GO; DRAIN is left. */
+/* From RUNNING; its listeners are closed but for those that go on. */
 void
 load_drain(struct gen *g)
 {
-	struct proc *p = NULL;
-
 	g->state = GEN_DRAINING;
 	g->deadline = clock_ms() + QUEUE_TIME;
 	listen_close(g);
-	while ((p = proc_next(p, g, ROLE_RELAY)) != NULL)
-		p->sent = 1;
 	if (proc_next(NULL, g, ROLE_RELAY) == NULL)
 		gen_kill(g, NULL);
-	else
-		load_send(g);
+	load_send(g);
 }
 
 /* On error gen_kill(); a full queue goes on at POLLOUT. */

@@ -9,16 +9,16 @@
 #include <sys/wait.h>
 
 #include <poll.h>
-#include <time.h>
 
 #include "priv.h"
 
-#define TICK	    1000	/* ms: nothing waits longer than this */
-#define STOP_TIME   2000	/* ms for the relays' last lines */
-#define BACKOFF_MAX 60000	/* ms between replacements, from TICK on */
+#define TICK	  1000		/* ms: nothing waits longer than this */
+#define STOP_TIME 2000		/* ms for the relays' last lines */
+#define REST_MAX  60000		/* ms between replacements */
 
-struct parameters parameters;
-static bool	  ending, hup;
+char	   **args;
+uint32_t     workers;
+static bool  ending, hup = true;
 
 /* Each death goes to its generation, the logger's to the next tick. */
 static void
@@ -39,186 +39,145 @@ reap(void)
 _Noreturn static void
 stop(int status)
 {
-	const struct timespec tick = { .tv_nsec = 10000000 };
-	uint64_t	      end = clock_ms() + STOP_TIME;
-	struct proc	     *p = NULL;
+	uint64_t     end = clock_ms() + STOP_TIME;
+	struct proc *p = NULL;
 
 	while ((p = proc_next(p, NULL, ROLE_RELAY)) != NULL)
 		kill(p->pid, SIGTERM);
 	for (; proc_next(NULL, NULL, ROLE_RELAY) != NULL && clock_ms() < end;
 	    reap())
-		nanosleep(&tick, NULL);
+		poll(NULL, 0, 10);
 	for (struct gen *g = gens; g < gens + GEN_MAX; g++)
 		gen_kill(g, NULL);
 	log_text(LEVEL_NOTICE, "stopped");
 	logs_stop();
-	if (parameters.pidfile[0] != '\0')
-		unlink(parameters.pidfile);
+	unlink(args[ARG_PIDFILE]);
 	_exit(status);
 }
 
+/* The file as it is now, if it is good; or all stays as it is. */
 static void
-report(enum wire_report what)
+load(void)
 {
-	const struct wire m = { .type = WIRE_REPORT, .u.report.what = what };
-	struct proc	 *p = NULL;
-
-	while ((p = proc_next(p, NULL, ROLE_RELAY)) != NULL)
-		if (p->gen->state >= GEN_RUNNING)
-			wire_send(p->ctl, &m, -1);	/* may be dropped */
-}
-
-/* SIGHUP: a new generation with the file as it is now; or all stays. */
-static void
-reload(void)
-{
-	int conf;
+	int conf = -1;
 
 	hup = false;
-	if (parameters.config[0] == '\0') {
-		log_text(LEVEL_NOTICE, "SIGHUP: there is no configuration "
-		    "file; the logs were reopened");
-		return;
-	}
-	log_text(LEVEL_NOTICE, "SIGHUP: reading %s", parameters.config);
-	if ((conf = config_open(parameters.config)) != -1)
+	if (args[ARG_CONFIG][0] == '\0' ||
+	    (conf = config_open(args[ARG_CONFIG])) != -1)
 		gen_start(conf);
-	close(conf);
 }
 
-/* A broken generation is replaced from the bytes that it runs on. */
+/* A broken generation is replaced from the bytes that it runs on: at once,
+   then after 1, 2, 4 ... 60 s. */
 static void
 replace(const struct gen *g)
 {
-	static uint64_t last, backoff;
+	static uint64_t next, rest = TICK / 2;
 	uint64_t	now = clock_ms();
 
-	if (g == NULL || !g->broken || now < last + backoff)
+	if (!g->broken || now < next)
 		return;
-	backoff = backoff == 0 || now > last + 2 * BACKOFF_MAX ? TICK :
-	    backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : backoff * 2;
-	last = now;
+	rest = now > next + REST_MAX ? TICK : rest * 2;
+	rest = rest > REST_MAX ? REST_MAX : rest;
+	next = now + rest;
 	log_error("a process has died: starting a new generation");
-	gen_start(g->conf);
-}
-
-static void
-drain_all(void)
-{
-	ending = true;
-	for (struct gen *g = gens; g < gens + GEN_MAX; g++)
-		if (g->state < GEN_RUNNING)
-			gen_kill(g, "sallyport ends");
-		else if (g->state == GEN_RUNNING)
-			load_drain(g);
+	gen_start(fcntl(g->conf, F_DUPFD_CLOEXEC, 0));
 }
 
 static void
 obey(uint32_t sig)
 {
-	if (sig == SIGTERM || sig == SIGINT)
+	struct wire  m = { .type = WIRE_REPORT, .u.report.what =
+	    sig == SIGUSR1 ? REPORT_LISTENERS : REPORT_SESSIONS };
+	struct proc *p = NULL;
+
+	if (sig == SIGTERM || sig == SIGINT) {
 		stop(0);
-	if (sig == SIGUSR1 || sig == SIGUSR2)
-		report(sig == SIGUSR1 ? REPORT_LISTENERS : REPORT_SESSIONS);
-	if (sig == SIGQUIT)
-		drain_all();
-	if (sig == SIGHUP) {
-		logs_open();
+	} else if (sig == SIGUSR1 || sig == SIGUSR2) {
+		while ((p = proc_next(p, NULL, ROLE_RELAY)) != NULL)
+			if (p->gen->state >= GEN_RUNNING)
+				wire_send(p->ctl, &m, -1);
+	} else if (sig == SIGQUIT) {
+		ending = true;
+		for (struct gen *g = gens; g < gens + GEN_MAX; g++)
+			if (g->state < GEN_RUNNING)
+				gen_kill(g, "sallyport ends");
+			else if (g->state == GEN_RUNNING)
+				load_drain(g);
+	} else if (sig == SIGHUP) {
+		log_text(LEVEL_NOTICE, "SIGHUP");
+		logs_reopen();
 		hup = true;	/* one reload for many */
 	}
 }
 
-/* Waits and takes what came: deaths first, they explain hang-ups. */
+/* Waits and takes what came. */
 static void
 wait_event(int signals)
 {
 	static struct pollfd	fds[PROC_MAX];
-	static pid_t		pids[PROC_MAX];	/* a place may change hands */
 	struct signalfd_siginfo info;
 
-	fds[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
 	for (int i = 1; i < PROC_MAX; i++) {
 		const struct proc *p = &procs[i];
 
-		fds[i] = (struct pollfd){ .fd = p->pid != 0 ? p->ctl : -1 };
-		pids[i] = p->pid;
-		if (p->pid != 0 && load_due(p))
-			fds[i].events = POLLOUT;
-		else if (p->pid != 0 && p->role == ROLE_RELAY &&
-		    p->gen->state == GEN_LOADING && !p->ready)
-			fds[i].events = POLLIN;
+		fds[i] = (struct pollfd){ .fd = p->pid != 0 ? p->ctl : -1,
+			.events = p->pid == 0 ? 0 : load_due(p) ? POLLOUT :
+			p->gen->state == GEN_LOADING && !p->ready ? POLLIN : 0 };
 	}
+	fds[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
 	poll(fds, PROC_MAX, TICK);
-	reap();
 	for (struct proc *p = procs; (p = proc_next(p, NULL, ROLE_COUNT));)
-		if (p->pid != pids[p - procs])
-			continue;
-		else if ((fds[p - procs].revents & POLLIN) != 0)
-			reader_take(p);
-		else if ((fds[p - procs].revents & (POLLHUP | POLLERR)) != 0) {
-			/* a live child can fake this; no matter to a dead */
+		if ((fds[p - procs].revents & (POLLHUP | POLLERR)) != 0) {
+			/* dead, or faking it; no place changes hands here */
 			kill(p->pid, SIGKILL);
 			close(p->ctl);
 			p->ctl = -1;
+		} else if ((fds[p - procs].revents & POLLIN) != 0) {
+			reader_take(p);
 		}
+	reap();
 	while (read(signals, &info, sizeof(info)) == sizeof(info))
 		obey(info.ssi_signo);
 }
 
-static void
-tick(void)
-{
-	logs_tick();
-	for (struct gen *g = gens; g < gens + GEN_MAX; g++) {
-		if (g->state == GEN_HANDOVER || g->state == GEN_DRAINING)
-			load_send(g);
-		if (g->deadline != 0 && clock_ms() >= g->deadline)
-			gen_kill(g, "its time is over");
-	}
-}
-
-/* argv: see start/exec.c, which runs with our rights and is trusted. */
 int
 main(int argc, char **argv)
 {
-	bool	 started = false;
-	sigset_t all;
-	int	 conf = -1, signals;
+	struct gen *running = NULL;
+	sigset_t    all;
+	int	    signals;
 
-	if (argc < 5 + TARGET_MAX)
+	if (argc <= ARG_WORDS)
 		fatalx("started by hand? The command is sallyport");
-	parameters = (struct parameters){ (uint32_t)(argv[1][0] - '0'),
-		argv[2], argv[3], argv[4], argv + 5, argv + 5 + TARGET_MAX };
+	args = argv;
+	workers = (uint32_t)(argv[ARG_WORKERS][0] - '0');
 	sigfillset(&all);
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 || (signals =
-	    signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC)) == -1)
+	signals = signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 || signals == -1)
 		fatal("start");
-	if (!logs_open() || (parameters.config[0] != '\0' &&
-	    (conf = config_open(parameters.config)) == -1))
-		return (1);
-	logs_tick();
-	gen_start(conf);
-	close(conf);
-	for (;;) {
-		const struct gen *running = gen_find(GEN_RUNNING);
-
-		if (!started && running != NULL) {
-			started = true;
+	for (;; wait_event(signals)) {
+		logs_tick();
+		for (struct gen *g = gens; g < gens + GEN_MAX; g++) {
+			if (g->state > GEN_LOADING && g->state != GEN_RUNNING)
+				load_send(g);
+			if (g->deadline != 0 && clock_ms() >= g->deadline)
+				gen_kill(g, "its time is over");
+		}
+		if (running == NULL && gen_find(GEN_RUNNING) != NULL) {
 			logs_started();
 			send(FD_STATUS, "", 1, MSG_NOSIGNAL);
 			close(FD_STATUS);
 		}
-		if (gen_find(GEN_LOADING) == NULL &&
-		    gen_find(GEN_HANDOVER) == NULL) {
-			if (!started || (ending &&
-			    proc_next(procs, NULL, ROLE_COUNT) == NULL))
-				stop(started ? 0 : 1);
-			if (hup && !ending)
-				reload();
-			else if (!ending)
-				replace(running);
-		}
-		wait_event(signals);
-		tick();
+		running = gen_find(GEN_RUNNING);
+		if (gen_find(GEN_LOADING) || gen_find(GEN_HANDOVER))
+			continue;
+		if (hup && !ending)
+			load();
+		else if (running != NULL)
+			replace(running);
+		if (proc_next(procs, NULL, ROLE_COUNT) == NULL &&
+		    (running == NULL || ending))
+			stop(!ending);
 	}
 }

@@ -26,6 +26,7 @@
 #define PROC_MAX   (GEN_MAX * (2 * WORKERS_MAX + 2) + 1)
 #define TARGET_MAX 16		/* log targets; the last: start-up */
 #define FD_STATUS  3		/* where the caller waits for one byte */
+#define FD_TARGETS 5		/* log targets, each at its number */
 
 enum gen_state {
 	GEN_FREE, GEN_LOADING, GEN_HANDOVER, GEN_RUNNING, GEN_DRAINING
@@ -55,39 +56,38 @@ struct proc {
 	struct gen *gen;	/* NULL: the logger */
 	int	    ctl;	/* P's end; -1: given up */
 	int	    log[2];	/* both ends of its log pair: read, write */
-	bool	    ready;	/* relay: READY came */
+	bool	    ready;	/* P reads nothing from it (any more) */
 	uint32_t    sent;	/* relay: how many messages of load_send() */
 };
 
-/* What start/exec.c gave; it runs with P's rights and is trusted. */
-struct parameters {
-	uint32_t    workers;	/* 1 to WORKERS_MAX */
-	const char *libexec;	/* directory of the programs */
-	const char *pidfile;	/* to be removed at the end, or "" */
-	const char *config;	/* absolute path, or "": none */
-	char	  **targets;	/* TARGET_MAX: a path, "syslog", a digit, "" */
-	char	  **words;	/* argv of every child */
-};
+/*
+ * P's argv, made by start/exec.c, which runs with P's rights and is trusted:
+ * a digit, the programs' directory, a file to be removed at the end, one to
+ * be read ("": none); log targets (a path, "syslog", "-": other, "": none);
+ * argv of every child.
+ */
+enum { ARG_WORKERS = 1, ARG_LIBEXEC, ARG_PIDFILE, ARG_CONFIG, ARG_TARGETS,
+	ARG_WORDS = ARG_TARGETS + TARGET_MAX };
 
-extern struct parameters parameters;
-extern struct proc	 procs[PROC_MAX];	/* procs[0]: the logger */
-extern struct gen	 gens[GEN_MAX];
+extern char	 **args;
+extern uint32_t	   workers;		/* 1 to WORKERS_MAX */
+extern struct proc procs[PROC_MAX];	/* procs[0]: the logger */
+extern struct gen  gens[GEN_MAX];
 
 /* config.c: the checked file, unread, in a sealed memfd; -1: logged. */
 int	config_open(const char *path);
 
-/* spawn.c: starts the program of this role, with conf (-1: none) as its
-   configuration; false: errno.  spawn_close(): it has been reaped. */
-bool	spawn_start(struct proc *p, struct gen *g, uint32_t role,
-	    uint32_t worker, int conf);
+/* spawn.c: one more process of a generation (NULL: the logger); on error its
+   pid is 0, after gen_kill().  spawn_close(): it has been reaped. */
+struct proc *spawn_start(struct gen *g, uint32_t role, uint32_t worker);
 void	spawn_close(struct proc *p);
-const char *spawn_name(const struct proc *p);	/* until the next call */
+extern const char *const spawn_programs[ROLE_COUNT];
 
 /* listen.c: binds l->addr, or takes over what the running generation has for
    it; l->error EADDRINUSE: somebody else (another sallyport too) has it. */
 void	listen_open(struct listener *l, const struct gen *g);
 /* Inherited options, then listen(2), which repairs a shut-down socket. */
-bool	listen_start(const struct listener *l);
+bool	listen_start(const struct gen *g);
 void	listen_close(struct gen *g);	/* but for what the running one has */
 
 /* reader.c: one message of a relay of a LOADING generation. */
@@ -97,8 +97,7 @@ void	reader_take(struct proc *p);
    (NULL: any) and role (ROLE_COUNT: any); the oldest in a state, or NULL. */
 struct proc *proc_next(struct proc *p, const struct gen *g, uint32_t role);
 struct gen *gen_find(enum gen_state state);
-void	gen_start(int conf);			/* conf is copied */
-struct proc *gen_spawn(struct gen *g, uint32_t role, uint32_t worker);
+void	gen_start(int conf);			/* owns conf */
 void	gen_kill(struct gen *g, const char *why);	/* NULL: no news */
 void	gen_reap(struct proc *p, int status);
 
@@ -111,7 +110,7 @@ void	load_send(struct gen *g);	/* as much as the queues take */
 void	load_drain(struct gen *g);
 
 /* logs.c: the log targets and the logger. */
-bool	logs_open(void);		/* again at SIGHUP; false: logged */
+void	logs_reopen(void);
 void	logs_introduce(const struct proc *p);
 void	logs_tick(void);		/* a new logger, a new syslogd */
 void	logs_started(void);		/* standard error is done with */

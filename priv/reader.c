@@ -9,21 +9,13 @@
 
 #include "priv.h"
 
-static bool
-bad_addr(const struct wire_addr *a)
-{
-	static const uint8_t zero[12];
-
-	return (a->backlog > INT32_MAX || a->keepidle > 32767 ||
-	    (a->family != AF_INET6 && (a->family != AF_INET || a->scope != 0 ||
-	    memcmp(a->ip + 4, zero, sizeof(zero)) != 0)));
-}
-
 /* What is wrong with the message, here and now, or NULL. */
 static const char *
 refuse(const struct gen *g, const struct proc *p, const struct wire *m)
 {
-	bool leader = p->worker == 0;
+	static const uint8_t	zero[12];
+	const struct wire_addr *a = &m->u.addr;
+	bool			leader = p->worker == 0;
 
 	if (!wire_clean(m))
 		return ("a message with stray bytes");
@@ -38,7 +30,9 @@ refuse(const struct gen *g, const struct proc *p, const struct wire *m)
 		if (!leader || !g->needed || m->index != g->nbinds ||
 		    g->nbinds == LISTENERS_MAX)
 			return ("BIND out of place");
-		if (bad_addr(&m->u.addr))
+		if (a->backlog > INT32_MAX || a->keepidle > 32767 ||
+		    (a->family != AF_INET6 && (a->family != AF_INET ||
+		    a->scope != 0 || memcmp(a->ip + 4, zero, 12) != 0)))
 			return ("BIND of a bad address");
 	} else if (m->type != WIRE_READY) {
 		return ("a message that is not for the parent");
@@ -59,14 +53,12 @@ reader_take(struct proc *p)
 	const char   *why;
 	ssize_t	      n;
 
-	if (p->gen->state != GEN_LOADING || p->role != ROLE_RELAY || p->ready)
+	if (p->gen->state != GEN_LOADING || p->ready)
 		return;
 	n = recvmsg(p->ctl, &msg, MSG_DONTWAIT);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n == 0)
-		why = "a relay closed its channel";
-	else if (n != (ssize_t)sizeof(m) || msg.msg_flags != 0)
+	if (n != (ssize_t)sizeof(m) || msg.msg_flags != 0)
 		why = "a message of a wrong size, or with a descriptor";
 	else
 		why = refuse(p->gen, p, &m);

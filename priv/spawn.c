@@ -10,18 +10,8 @@
 #include "../common/fmt.h"
 #include "priv.h"
 
-static const char *const programs[ROLE_COUNT] = { "parent", "logger", "relay",
+const char *const spawn_programs[ROLE_COUNT] = { "parent", "logger", "relay",
 	"dialer", "resolver", "resolver" };
-
-const char *
-spawn_name(const struct proc *p)
-{
-	static char name[64];
-
-	fmt_print(name, sizeof(name), "%s [gen %u, %u]", programs[p->role],
-	    p->id.u.helper.gen, p->worker + 1);
-	return (name);
-}
 
 /* In the child; on error exit 127, logged. */
 _Noreturn static void
@@ -31,38 +21,46 @@ become(uint32_t role, int ctl, int log, int conf)
 	int	 null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	sigset_t none;
 
-	fmt_print(path, sizeof(path), "%s/%s", parameters.libexec,
-	    programs[role]);
+	fmt_print(path, sizeof(path), "%s/%s", args[ARG_LIBEXEC],
+	    spawn_programs[role]);
 	umask(077);
 	setsid();	/* the terminal's signals are for P */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	fd_place((int[]){ null, null, null, ctl, log, conf }, 6, 0);
 	closefrom(FD_CONF + 1);
-	execv(path, parameters.words);
+	execv(path, args + ARG_WORDS);
 	log_open(FD_LOG);
 	log_warn("cannot execute %s", path);
 	_exit(127);
 }
 
-bool
-spawn_start(struct proc *p, struct gen *g, uint32_t role, uint32_t worker,
-    int conf)
+struct proc *
+spawn_start(struct gen *g, uint32_t role, uint32_t worker)
 {
-	int ctl[2] = { -1, -1 };
+	struct proc *p = procs + (g != NULL);
+	int	     ctl[2] = { -1, -1 };
 
+	while (g != NULL && p->pid != 0)
+		p++;	/* PROC_MAX is all that can be asked for */
 	*p = (struct proc){ .gen = g, .role = role, .worker = worker,
-		.log = { -1, -1 }, .id = { .type = WIRE_HELPER,
-		.u.helper = { role, g != NULL ? g->number : 0, worker } } };
-	if (fd_pair(p->log) && fd_pair(ctl) && (p->pid = fork()) == 0)
-		become(role, ctl[1], p->log[1], conf);
+		.ready = role != ROLE_RELAY, .log = { -1, -1 },
+		.id = { .type = WIRE_HELPER, .u.helper = { role,
+		g != NULL ? g->number : 0, worker } } };
+	if ((g == NULL || g->state == GEN_LOADING) && fd_pair(p->log) &&
+	    fd_pair(ctl) && (p->pid = fork()) == 0)
+		become(role, ctl[1], p->log[1], p->ready ? -1 : g->conf);
 	p->ctl = ctl[0];
 	close(ctl[1]);
-	if (p->pid > 0)
+	if (p->pid > 0) {
 		wire_send(p->ctl, &p->id, -1);
-	else
+		logs_introduce(p);
+	} else {
 		spawn_close(p);
-	return (p->pid > 0);
+		if (g != NULL)
+			gen_kill(g, "a process could not be started");
+	}
+	return (p);
 }
 
 void

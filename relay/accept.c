@@ -75,11 +75,15 @@ accept_tell_full(struct relay *r, const struct listener *l)
 		return;
 	netaddr_text(&l->addr, text);
 	if (z->sessions >= z->limit)
-		log_warnx("%s has its limit of %u sessions: clients wait",
-		    text, z->limit);
+		log_warnx("clients of %s wait: it has its limit of %u "
+		    "sessions", text, z->limit);
+	else if (!session_room(r))
+		log_warnx("clients of %s wait: this relay has its limit of "
+		    "%u sessions", text, r->sessions.count);
+	else if (!dial_room(&r->dialer))
+		log_warnx("clients of %s wait: the dialer is busy", text);
 	else
-		log_warnx("%u sessions are all this relay may have: clients "
-		    "of %s wait", r->sessions.used, text);
+		log_warnx("clients of %s wait: no more descriptors", text);
 }
 
 static void

@@ -163,7 +163,7 @@ bind_lookup(const struct binder *b, uint32_t stanza, struct bind_addrs *list)
 	const struct conf_stanza *z = &b->r->conf.stanzas[stanza];
 	struct lookup_query q = { .id = stanza,
 		.family = (uint32_t)z->resolv };
-	struct lookup_answer answer;
+	struct lookup_answer answer = { 0 };
 	const char *wrong = NULL;
 
 	list->count = 0;

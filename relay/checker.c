@@ -57,7 +57,7 @@ check_listen(struct diag *d, const struct conf_stanza *s, struct place at)
 	const char	     *what = NULL;
 	char		      buf[DIAG_WORD];
 
-	if (s->any || a->family == 0)
+	if (a->family == 0)
 		return;
 	if (netaddr_multicast(a))
 		what = "a multicast address";

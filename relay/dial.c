@@ -163,8 +163,8 @@ dial_receive(struct relay *r, struct dial_rep rep[DIAL_BATCH],
 	if (n == -1)
 		return (errno == EAGAIN || errno == EINTR ? 0 : -1);
 	dial_take_fds(&msg, fds);
-	/* no descriptor was free for some; those sessions end */
-	if (msg.msg_flags & MSG_CTRUNC)
+	/* no number was free for some of them; those sessions end */
+	if ((msg.msg_flags & MSG_CTRUNC) != 0 && fds->count < DIAL_BATCH)
 		accept_no_fd(r);
 	if (n == 0 || (size_t)n % sizeof(*rep) != 0 ||
 	    (msg.msg_flags & MSG_TRUNC) != 0) {

@@ -16,6 +16,7 @@
 #include "../common/fmt.h"
 #include "../common/log.h"
 #include "../common/services.h"
+#include "../common/wire.h"
 #include "loop.h"
 #include "relay.h"
 #include "setup.h"
@@ -48,11 +49,30 @@ main_report(void *arg, bool is_error, const char *text)
 		main_write(STDERR_FILENO, "\n", 1);
 		return;
 	}
-	for (; *text != '\0'; text += len + (text[len] == '\n')) {
+	/* every worker finds the same: the first one tells */
+	for (; c->worker == 0 && *text != '\0';
+	    text += len + (text[len] == '\n')) {
 		len = strcspn(text, "\n");
 		log_text(is_error ? LEVEL_ERROR : LEVEL_WARNING, "%.*s",
 		    (int)len, text);
 	}
+}
+
+/*
+ * The configuration is refused.  P ends the whole generation with the first
+ * relay that exits; the one that tells why must not be overtaken.
+ */
+_Noreturn static void
+main_give_up(const struct child *c)
+{
+	struct wire m;
+	int fd;
+
+	while (c->mode == MODE_RUN && c->worker != 0 &&
+	    wire_recv(FD_CTL, &m, &fd, 0) == 1)
+		if (fd != -1)
+			close(fd);
+	_exit(1);
 }
 
 /* The file as P has sealed it. */
@@ -129,7 +149,7 @@ main(int argc, char **argv)
 	confine_prepare(&c);
 	confine_enter(&c);
 	if (main_configure(&relay.conf, &c) == -1)
-		_exit(1);
+		main_give_up(&c);
 	switch (c.mode) {
 	case MODE_CHECK:
 		main_say_valid(&c, &relay.conf);

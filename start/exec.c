@@ -17,9 +17,10 @@
 #include "../common/log.h"
 #include "../common/role.h"
 
-#define NTARGETS	16	/* priv/priv.h: TARGET_MAX */
-#define FD_STATUS	3	/* priv/priv.h */
-#define FD_TARGETS	5	/* copies of 1 and 2 stand from here */
+/* As in priv/priv.h, whose includes are not for here. */
+#define NTARGETS	16
+#define FD_STATUS	3
+#define FD_TARGETS	5
 #define NWORDS		96
 
 static char  *words[NWORDS];
@@ -64,7 +65,8 @@ add_child_words(const struct options *o)
 	static char title[96];
 
 	/* padded: the title, which each child writes in place */
-	fmt_print(title, sizeof(title), "sallyport: child%64s", "");
+	memset(title, ' ', sizeof(title) - 1);
+	memcpy(title, "sallyport: child", 16);
 	add(title);
 	add_number("workers=", o->workers);
 	add_number("maxconn=", o->max_connections);
@@ -75,30 +77,13 @@ add_child_words(const struct options *o)
 		add_number("gid=", o->gid);
 		add_text("jail=", o->jail);
 	}
-	if (o->config[0] != '\0')
+	if (o->config[0] != '\0' && o->mode != RUN_PRINT_SANDBOX)
 		add_text("conf=", o->config);
 	for (size_t i = 0; i < o->nlogs; i++)
 		add_text("log=", o->logs[i].text);
 	add_text("--", "");
 	for (size_t i = 0; i < o->nargs; i++)
 		add(o->args[i]);
-}
-
-/* A log target as P knows it: a path, "syslog", or a descriptor's digit. */
-static void
-add_target(const struct options *o, size_t i)
-{
-	const struct option_log *l = &o->logs[i];
-
-	if (i >= o->nlogs)
-		add_text("", "");
-	else if (l->spec.kind == LOGSPEC_FILE)
-		add_text("", l->path);
-	else if (l->spec.kind == LOGSPEC_SYSLOG)
-		add_text("", "syslog");
-	else
-		add_number("", l->spec.kind == LOGSPEC_STDOUT ? FD_TARGETS :
-		    FD_TARGETS + 1);
 }
 
 /* While P starts, warnings go to standard error, if no target shows them. */
@@ -110,6 +95,15 @@ wants_startup(const struct options *o)
 		    o->logs[i].spec.level >= LEVEL_WARNING)
 			return (false);
 	return (true);
+}
+
+/* What P must know of a target: how to open it again. */
+static const char *
+target_word(const struct option_log *l)
+{
+	if (l->spec.kind == LOGSPEC_FILE)
+		return (l->path);
+	return (l->spec.kind == LOGSPEC_SYSLOG ? "syslog" : "-");
 }
 
 /* The environment is exactly TZ, if that is set. */
@@ -131,23 +125,29 @@ execute(const struct options *o, const char *program)
 }
 
 void
-exec_parent(const struct options *o, int status, int lock)
+exec_parent(const struct options *o, int status, int lock,
+    const int *targets)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int fds[2 + NTARGETS] = { status != -1 ? status : null,
+		lock != -1 ? lock : null };
 
 	add_text("sallyport: parent", "");
 	add_number("", o->workers);
 	add_text("", o->libexec);
 	add_text("", o->pidfile);
 	add_text("", o->config);
-	for (size_t i = 0; i < NTARGETS - 1; i++)
-		add_target(o, i);
-	add_text(wants_startup(o) ? "2" : "", "");
+	for (size_t i = 0; i < NTARGETS; i++) {
+		bool startup = i == LOGSPEC_STARTUP && wants_startup(o);
+
+		fds[2 + i] = i < o->nlogs ? targets[i] :
+		    startup ? STDERR_FILENO : null;
+		add_text("", i < o->nlogs ? target_word(&o->logs[i]) :
+		    startup ? "-" : "");
+	}
 	add_child_words(o);
-	/* 3 status, 5 and 6 copies of 1 and 2, 7 the lock: no gaps */
-	fd_place((int[]){ status != -1 ? status : null, null, STDOUT_FILENO,
-	    STDERR_FILENO, lock != -1 ? lock : null }, 5, FD_STATUS);
-	closefrom(FD_STATUS + 5);
+	fd_place(fds, 2 + NTARGETS, FD_STATUS);
+	closefrom(FD_TARGETS + NTARGETS);
 	execute(o, "parent");
 }
 

@@ -8,9 +8,11 @@
 
 /*
  * Executes P; status is the socket where the caller waits, lock the pid
- * file's descriptor (each -1: none).  Does not return.
+ * file's descriptor (each -1: none), targets what the logger writes
+ * to, o->nlogs of them.
  */
-_Noreturn void exec_parent(const struct options *o, int status, int lock);
+_Noreturn void exec_parent(const struct options *o, int status, int lock,
+	    const int *targets);
 
 /*
  * --check, --print-config, --print-sandbox: executes the relay, which does

@@ -81,11 +81,32 @@ detach(void)
 	return (fd[1]);
 }
 
+/* What the logger writes to; P opens the files again at SIGHUP. */
+static void
+open_targets(int targets[LOGSPEC_TARGETS])
+{
+	for (size_t i = 0; i < options.nlogs; i++) {
+		const struct option_log *l = &options.logs[i];
+
+		if (l->spec.kind == LOGSPEC_FILE)
+			targets[i] = open(l->path, O_WRONLY | O_APPEND |
+			    O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0640);
+		else if (l->spec.kind == LOGSPEC_SYSLOG)
+			targets[i] = socket(AF_UNIX,
+			    SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		else
+			targets[i] = l->spec.kind == LOGSPEC_STDOUT ?
+			    STDOUT_FILENO : STDERR_FILENO;
+		if (targets[i] == -1)
+			fatal("option -L: cannot open %s", l->text);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
 	struct pidfh *file;
-	int	      status = -1;
+	int	      targets[LOGSPEC_TARGETS], status = -1;
 
 	harden_start();
 	options_parse(&options, argc, argv);
@@ -96,7 +117,8 @@ main(int argc, char **argv)
 		status = detach();
 	if (file != NULL && pidfile_write(file) == -1)
 		fatal("option -P: cannot write %s", options.pidfile);
-	harden_self(&options);
+	harden_self(&options);	/* before: P must be able to open them too */
+	open_targets(targets);
 	exec_parent(&options, status, file == NULL ? -1 :
-	    pidfile_fileno(file));
+	    pidfile_fileno(file), targets);
 }

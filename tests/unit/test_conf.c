@@ -3,6 +3,7 @@
  * error and warning with its text and place, the command line's listener,
  * and that what is printed reads as the same configuration.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -637,7 +638,15 @@ test_text_errors(void **state)
 		{ "listen ::ffff:1.2.3.4 1 {" R "}", "f:1:8: '::ffff:1.2.3.4' "
 		  "is an IPv4 address in IPv6 form, expected an address to "
 		  "listen on\n" },
-		{ "lisen * 1 { x: 1; " R " };", "f:1:1: unknown keyword "
+		{ "listen } listen * } listen * 1 }", "f:1:8: unexpected '}', "
+		  "expected an address or name to listen on, or *\n"
+		  "f:1:19: unexpected '}', expected a port or service to "
+		  "listen on\n"
+		  "f:1:32: unexpected '}', expected '{'\n" },
+		{ "listen * 1 {" R " x } }", "f:1:28: unknown keyword 'x', "
+		  "expected one of sallyport.conf(5)\n"
+		  "f:1:32: unexpected '}', expected 'listen' or a keyword\n" },
+		{ "lisen * 1 { x: 1; };", "f:1:1: unknown keyword "
 		  "'lisen', did you mean 'listen'?\n"
 		  "f:1:13: unknown keyword 'x', expected one of "
 		  "sallyport.conf(5)\n" },
@@ -1317,7 +1326,9 @@ test_round_trip(void **state)
 	       "backlog: 1; resolve-interval: 1000h; on-error: skip; }\n"
 	       "listen name 65535 { remote: 1.2.3.4 1; source: c;\n"
 	       "keepalive: 61; buffer-size: 1023; timeout: 90m;\n"
-	       "resolv: ipv4; remote-resolv: ipv4; }\n");
+	       "resolv: ipv4; remote-resolv: any; }\n"
+	       "listen name 65534 { remote: b 1; resolv: any;\n"
+	       "remote-resolv: ipv6; }\n");
 	round_trip();
 	assert_int_equal(parse("listen 127.1 1 { remote: 1.2 1; }"), 0);
 	round_trip();
@@ -1330,14 +1341,19 @@ test_round_trip(void **state)
 	round_trip();
 }
 
-/* Nothing is written twice or for ever when writing fails. */
+/* It ends when writing fails. */
 static void
 test_print_fails(void **state)
 {
+	int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
 	(void)state;
+	assert_int_not_equal(fd, -1);
 	accepted("listen * 1 { " R " }");
+	conf_print(&conf, fd);
 	conf_print(&conf, -1);
 	conf_free(&conf);
+	close(fd);
 }
 
 static int

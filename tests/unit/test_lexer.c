@@ -181,6 +181,17 @@ test_bad_strings(void **state)
 	    "f:3:10: string without end, expected '\"' on the same line\n");
 }
 
+static void
+test_escaped_end(void **state)
+{
+	struct input in;
+
+	(void)state;
+	begin(&in, "\"\\\"");
+	expect(&in, LEXER_VALUE, TOKEN_BAD, 1, 1, NULL);
+	end(&in, "f:1:1: string without end, expected '\"' on the same line\n");
+}
+
 /* The longest word, and one byte more; quotes and escapes don't count. */
 static void
 test_long_words(void **state)
@@ -223,6 +234,7 @@ main(void)
 		cmocka_unit_test(test_back),
 		cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_bad_strings),
+		cmocka_unit_test(test_escaped_end),
 		cmocka_unit_test(test_long_words),
 	};
 
