@@ -86,7 +86,7 @@ gen_reap(struct proc *p, int status)
 	struct gen *g = p->gen;
 	int	    sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
-	if (status != 0 && p->role != ROLE_LOOKUP)
+	if (status != 0)
 		log_error("%s [gen %u, %u] %s %d%s", spawn_programs[p->role],
 		    g->number, p->worker + 1, sig != 0 ? "was killed by signal" :
 		    "exited with status", sig != 0 ? sig : WEXITSTATUS(status),

@@ -23,7 +23,7 @@ join(const struct proc *a, const struct proc *b)
 
 /* The helpers; a dialer hears of its resolver first, of its relay last. */
 void
-load_need(struct gen *g, const struct wire *m)
+load_need(struct gen *g, const struct proc *leader, const struct wire *m)
 {
 	const struct proc *resolver = NULL, *dialer;
 	struct proc	  *relay = NULL;
@@ -31,8 +31,7 @@ load_need(struct gen *g, const struct wire *m)
 	g->needed = true;
 	g->drain = m->u.need.drain;
 	if ((m->u.need.roles & NEED_LOOKUP) != 0)
-		join(spawn_start(g, ROLE_LOOKUP, 0),
-		    proc_next(NULL, g, ROLE_RELAY));
+		join(spawn_start(g, ROLE_LOOKUP, 0), leader);
 	if ((m->u.need.roles & NEED_RESOLVER) != 0)
 		resolver = spawn_start(g, ROLE_RESOLVER, 0);
 	while ((relay = proc_next(relay, g, ROLE_RELAY)) != NULL) {

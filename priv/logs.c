@@ -14,6 +14,7 @@
 
 static struct proc *logger = procs, self = { .id.type = WIRE_HELPER };
 static ino_t	    syslog_inode;
+static uint64_t	    next_tick;
 
 /* A message to the logger; one that takes none is killed and replaced. */
 static void
@@ -42,7 +43,6 @@ logs_started(void)
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	tell(&(struct wire){ .type = WIRE_DRAIN }, -1);
-	args[ARG_TARGETS + TARGET_MAX - 1][0] = '\0';
 	fd_place((int[]){ null, null, null }, 3, 0);
 	fd_place(&null, 1, FD_TARGETS + TARGET_MAX - 1);
 	close(null);
@@ -70,27 +70,26 @@ logs_reopen(void)
 	}
 }
 
-/* Connecting P's copy of the syslog socket connects the logger's too. */
-static void
-find_syslog(int fd)
-{
-	const struct sockaddr_un sun = { AF_UNIX, "/dev/log" };
-	struct stat		 st;
-
-	if (stat(sun.sun_path, &st) == 0 && st.st_ino != syslog_inode &&
-	    connect(fd, (const void *)&sun, sizeof(sun)) == 0)
-		syslog_inode = st.st_ino;
-}
-
-/* A new logger learns of all targets and senders; on error a later tick. */
+/*
+ * Once a second: another syslogd (connecting P's copy of the socket connects
+ * the logger's too), or a new logger, which learns of all targets and
+ * senders.  On error a later tick.
+ */
 void
 logs_tick(void)
 {
-	struct proc *p = procs;
+	const struct sockaddr_un sun = { AF_UNIX, "/dev/log" };
+	struct proc		*p = procs;
+	struct stat		 st;
 
+	if (clock_ms() < next_tick)
+		return;
+	next_tick = clock_ms() + TICK;
 	for (int i = 0; i < TARGET_MAX; i++)
-		if (args[ARG_TARGETS + i][0] == 's')
-			find_syslog(FD_TARGETS + i);
+		if (args[ARG_TARGETS + i][0] == 's' &&
+		    stat(sun.sun_path, &st) == 0 && st.st_ino != syslog_inode &&
+		    connect(FD_TARGETS + i, (const void *)&sun, sizeof(sun)) == 0)
+			syslog_inode = st.st_ino;
 	if (logger->pid != 0 || (self.log[0] == 0 && !fd_pair(self.log)) ||
 	    spawn_start(NULL, ROLE_LOGGER, 0)->pid == 0)
 		return;

@@ -12,7 +12,6 @@
 
 #include "priv.h"
 
-#define TICK	  1000		/* ms: nothing waits longer than this */
 #define STOP_TIME 2000		/* ms for the relays' last lines */
 #define REST_MAX  60000		/* ms between replacements */
 

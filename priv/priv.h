@@ -22,6 +22,7 @@
 #include "../common/role.h"
 #include "../common/wire.h"
 
+#define TICK	   1000		/* ms: nothing waits longer than this */
 #define GEN_MAX	   18		/* a running, a loading, 16 draining ones */
 #define PROC_MAX   (GEN_MAX * (2 * WORKERS_MAX + 2) + 1)
 #define TARGET_MAX 16		/* log targets; the last: start-up */
@@ -102,7 +103,7 @@ void	gen_kill(struct gen *g, const char *why);	/* NULL: no news */
 void	gen_reap(struct proc *p, int status);
 
 /* load.c: what a generation says while loading, and what it is told. */
-void	load_need(struct gen *g, const struct wire *m);
+void	load_need(struct gen *g, const struct proc *p, const struct wire *m);
 void	load_bind(struct gen *g, const struct proc *p, const struct wire *m);
 void	load_check(struct gen *g);	/* are all READY? */
 bool	load_due(const struct proc *p);	/* is there more to be sent to it? */

@@ -65,7 +65,7 @@ reader_take(struct proc *p)
 	if (why != NULL) {
 		gen_kill(p->gen, why);
 	} else if (m.type == WIRE_NEED) {
-		load_need(p->gen, &m);
+		load_need(p->gen, p, &m);
 	} else if (m.type == WIRE_BIND) {
 		load_bind(p->gen, p, &m);
 	} else {
