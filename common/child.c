@@ -20,6 +20,7 @@
 
 static char  *title;
 static size_t title_size;
+static char  *words;	/* the parameters, kept */
 
 static const char *
 value_of(const char *word, const char *key)
@@ -90,17 +91,20 @@ take_word(struct child *c, const char *word)
 static void
 take_words(struct child *c, int argc, char **argv)
 {
-	bool behind = false;	/* the "--" */
+	bool   behind = false;	/* the "--" */
+	size_t size = 0;
+	char  *word;
 
-	c->args = calloc((size_t)argc, sizeof(char *));
-	if (c->args == NULL)
+	for (int i = 1; i < argc; i++)
+		size += strlen(argv[i]) + 1;
+	words = word = calloc(1, size + 1);
+	c->args = calloc((size_t)argc + 1, sizeof(char *));
+	if (word == NULL || c->args == NULL)
 		fatal("parameters");
-	for (int i = 1; i < argc; i++) {
-		char *word = strdup(argv[i]);
-
-		if (word == NULL)
-			fatal("parameters");
-		memset(argv[i], 0, strlen(word));
+	for (int i = 1; i < argc; i++, word += size) {
+		size = strlen(argv[i]) + 1;
+		memcpy(word, argv[i], size);
+		memset(argv[i], 0, size);
 		if (behind && c->role == ROLE_RELAY)
 			c->args[c->nargs++] = word;
 		else if (strcmp(word, "--") == 0)

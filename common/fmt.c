@@ -25,7 +25,7 @@ put_text(struct out *o, const char *s, int max)
 {
 	if (s == NULL)
 		s = "(null)";
-	for (int i = 0; s[i] != '\0' && (max < 0 || i < max); i++)
+	for (int i = 0; (max < 0 || i < max) && s[i] != '\0'; i++)
 		put(o, s[i]);
 }
 

@@ -88,7 +88,7 @@ gen_reap(struct proc *p, int status)
 
 	if (status != 0)
 		log_error("%s [gen %u, %u] %s %d%s", spawn_programs[p->role],
-		    g->number, p->worker + 1, sig != 0 ? "was killed by signal" :
+		    g->number, p->worker + 1, sig != 0 ? "died of signal" :
 		    "exited with status", sig != 0 ? sig : WEXITSTATUS(status),
 		    sig == SIGSYS ? ": it tried a forbidden system call" : "");
 	spawn_close(p);

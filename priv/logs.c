@@ -78,7 +78,7 @@ logs_reopen(void)
 void
 logs_tick(void)
 {
-	const struct sockaddr_un sun = { AF_UNIX, "/dev/log" };
+	struct sockaddr_un	 sun = { AF_UNIX, "/dev/log" };
 	struct proc		*p = procs;
 	struct stat		 st;
 
@@ -88,7 +88,7 @@ logs_tick(void)
 	for (int i = 0; i < TARGET_MAX; i++)
 		if (args[ARG_TARGETS + i][0] == 's' &&
 		    stat(sun.sun_path, &st) == 0 && st.st_ino != syslog_inode &&
-		    connect(FD_TARGETS + i, (const void *)&sun, sizeof(sun)) == 0)
+		    connect(FD_TARGETS + i, (void *)&sun, sizeof(sun)) == 0)
 			syslog_inode = st.st_ino;
 	if (logger->pid != 0 || (self.log[0] == 0 && !fd_pair(self.log)) ||
 	    spawn_start(NULL, ROLE_LOGGER, 0)->pid == 0)

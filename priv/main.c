@@ -120,9 +120,10 @@ wait_event(int signals)
 	for (int i = 1; i < PROC_MAX; i++) {
 		const struct proc *p = &procs[i];
 
-		fds[i] = (struct pollfd){ .fd = p->pid != 0 ? p->ctl : -1,
-			.events = p->pid == 0 ? 0 : load_due(p) ? POLLOUT :
-			p->gen->state == GEN_LOADING && !p->ready ? POLLIN : 0 };
+		fds[i] = (struct pollfd){ .fd = p->pid != 0 ? p->ctl : -1 };
+		if (p->pid != 0)
+			fds[i].events = load_due(p) ? POLLOUT : p->gen->state ==
+			    GEN_LOADING && !p->ready ? POLLIN : 0;
 	}
 	fds[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
 	poll(fds, PROC_MAX, TICK);

@@ -103,7 +103,8 @@ void	gen_kill(struct gen *g, const char *why);	/* NULL: no news */
 void	gen_reap(struct proc *p, int status);
 
 /* load.c: what a generation says while loading, and what it is told. */
-void	load_need(struct gen *g, const struct proc *p, const struct wire *m);
+void	load_need(struct gen *g, const struct proc *leader,
+	    const struct wire *m);
 void	load_bind(struct gen *g, const struct proc *p, const struct wire *m);
 void	load_check(struct gen *g);	/* are all READY? */
 bool	load_due(const struct proc *p);	/* is there more to be sent to it? */

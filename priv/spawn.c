@@ -39,6 +39,7 @@ struct proc *
 spawn_start(struct gen *g, uint32_t role, uint32_t worker)
 {
 	struct proc *p = procs + (g != NULL);
+	int	     conf = g != NULL && role == ROLE_RELAY ? g->conf : -1;
 	int	     ctl[2] = { -1, -1 };
 
 	while (g != NULL && p->pid != 0)
@@ -49,7 +50,7 @@ spawn_start(struct gen *g, uint32_t role, uint32_t worker)
 		g != NULL ? g->number : 0, worker } } };
 	if ((g == NULL || g->state == GEN_LOADING) && fd_pair(p->log) &&
 	    fd_pair(ctl) && (p->pid = fork()) == 0)
-		become(role, ctl[1], p->log[1], p->ready ? -1 : g->conf);
+		become(role, ctl[1], p->log[1], conf);
 	p->ctl = ctl[0];
 	close(ctl[1]);
 	if (p->pid > 0) {

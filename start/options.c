@@ -187,7 +187,7 @@ take_long(struct options *o, int c, char *value)
 static void
 take(struct options *o, struct given *g, int c, char *value)
 {
-	if (value != NULL && value[0] == '-' && c != 'b')
+	if (value[0] == '-' && c != 'b')
 		bad(c, value, "a value (this looks like an option)");
 	switch (c) {
 	case 'h':
@@ -367,6 +367,7 @@ void
 options_parse(struct options *o, int argc, char **argv)
 {
 	struct given g = { .user = NULL };
+	static char  no_value[] = "";
 	int	     c;
 
 	*o = (struct options){ .daemonize = true, .root = geteuid() == 0,
@@ -380,7 +381,7 @@ options_parse(struct options *o, int argc, char **argv)
 			    "unknown option (or an abbreviation of several)");
 			exit(2);
 		}
-		take(o, &g, c, optarg);
+		take(o, &g, c, optarg != NULL ? optarg : no_value);
 	}
 	if (optind < argc) {
 		log_error("'%s': expected options only; see sallyport --help",
