@@ -165,6 +165,20 @@ take_identity(struct child *c)
 		child_title("resolver [gen %u]", c->gen);
 }
 
+/* What is meant for P, but sent to all, by name or by a terminal. */
+static void
+ignore_signals(const struct child *c)
+{
+	static const int signals[] = { SIGPIPE, SIGHUP, SIGINT, SIGQUIT,
+		SIGUSR1, SIGUSR2 };
+	size_t n = c->mode == MODE_RUN ?
+	    sizeof(signals) / sizeof(signals[0]) : 1;
+
+	for (size_t i = 0; i < n; i++)
+		if (signal(signals[i], SIG_IGN) == SIG_ERR)
+			fatal("signal");
+}
+
 void
 child_start(struct child *c, enum role role, int argc, char **argv)
 {
@@ -182,8 +196,7 @@ child_start(struct child *c, enum role role, int argc, char **argv)
 	if (c->mode != MODE_RUN)
 		log_open(STDERR_FILENO);
 	check_fds(c);
-	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
-		fatal("signal");
+	ignore_signals(c);
 	if (c->mode == MODE_RUN)
 		take_identity(c);
 }

@@ -233,8 +233,10 @@ confine_drop(const struct child *c)
 void
 confine_seal(const struct child *c)
 {
+	/* all processes lack the same: one says so, once */
 	if (missing[0] != '\0' && c->worker == 0)
-		log_text(LEVEL_DEBUG, "sandbox without: %s", missing);
+		log_text(c->role == ROLE_RELAY && c->gen == 1 ? LEVEL_NOTICE :
+		    LEVEL_DEBUG, "sandbox without: %s", missing);
 	if (!SANDBOX)
 		return;
 	processes_forbid();

@@ -13,28 +13,25 @@
 #include "priv.h"
 
 static struct proc *logger = procs, self = { .id.type = WIRE_HELPER };
-static ino_t	    syslog_inode;
+static struct stat  syslogd;		/* the socket we are connected to */
 static uint64_t	    next_tick;
 
-/* A message to the logger; one that takes none is killed and replaced. */
-static void
-tell(const struct wire *m, int fd)
-{
-	if (logger->pid != 0 && wire_send(logger->ctl, m, fd) == -1)
-		kill(logger->pid, SIGKILL);
-}
-
+/* A logger that can't be told is killed, and replaced. */
 static void
 tell_target(int i)
 {
-	tell(&(struct wire){ .type = WIRE_LOG, .index = (uint32_t)i },
-	    FD_TARGETS + i);
+	const struct wire m = { .type = WIRE_LOG, .index = (uint32_t)i };
+
+	if (logger->pid != 0 &&
+	    wire_send(logger->ctl, &m, FD_TARGETS + i) == -1)
+		kill(logger->pid, SIGKILL);
 }
 
+/* If its queue is full, a later tick tries again. */
 void
-logs_introduce(const struct proc *p)
+logs_introduce(struct proc *p)
 {
-	tell(&p->id, p->log[0]);
+	p->known = wire_send(logger->ctl, &p->id, p->log[0]) == 0;
 }
 
 void
@@ -42,7 +39,7 @@ logs_started(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	tell(&(struct wire){ .type = WIRE_DRAIN }, -1);
+	wire_send(logger->ctl, &(struct wire){ .type = WIRE_DRAIN }, -1);
 	fd_place((int[]){ null, null, null }, 3, 0);
 	fd_place(&null, 1, FD_TARGETS + TARGET_MAX - 1);
 	close(null);
@@ -87,19 +84,24 @@ logs_tick(void)
 	next_tick = clock_ms() + TICK;
 	for (int i = 0; i < TARGET_MAX; i++)
 		if (args[ARG_TARGETS + i][0] == 's' &&
-		    stat(sun.sun_path, &st) == 0 && st.st_ino != syslog_inode &&
+		    stat(sun.sun_path, &st) == 0 &&
+		    (st.st_ino != syslogd.st_ino ||
+		    st.st_ctim.tv_nsec != syslogd.st_ctim.tv_nsec) &&
 		    connect(FD_TARGETS + i, (void *)&sun, sizeof(sun)) == 0)
-			syslog_inode = st.st_ino;
-	if (logger->pid != 0 || (self.log[0] == 0 && !fd_pair(self.log)) ||
-	    spawn_start(NULL, ROLE_LOGGER, 0)->pid == 0)
-		return;
-	for (int i = 0; i < TARGET_MAX; i++)
-		if (args[ARG_TARGETS + i][0] != '\0')
-			tell_target(i);
-	logs_introduce(&self);
-	while ((p = proc_next(p, NULL, ROLE_COUNT)) != NULL)
-		logs_introduce(p);
-	log_open(self.log[1]);
+			syslogd = st;
+	if (logger->pid == 0 && (self.log[0] != 0 || fd_pair(self.log)) &&
+	    spawn_start(NULL, ROLE_LOGGER, 0)->pid != 0) {
+		for (int i = 0; i < TARGET_MAX; i++)
+			if (args[ARG_TARGETS + i][0] != '\0')
+				tell_target(i);
+		logs_introduce(&self);
+		while ((p = proc_next(p, NULL, ROLE_COUNT)) != NULL)
+			p->known = false;
+		log_open(self.log[1]);
+	}
+	for (p = procs; (p = proc_next(p, NULL, ROLE_COUNT)) != NULL;)
+		if (!p->known)
+			logs_introduce(p);
 }
 
 /* Waits 2 s at most until it has written everything. */

@@ -57,6 +57,7 @@ struct proc {
 	struct gen *gen;	/* NULL: the logger */
 	int	    ctl;	/* P's end; -1: given up */
 	int	    log[2];	/* both ends of its log pair: read, write */
+	bool	    known;	/* the logger knows its channel */
 	bool	    ready;	/* P reads nothing from it (any more) */
 	uint32_t    sent;	/* relay: how many messages of load_send() */
 };
@@ -113,7 +114,7 @@ void	load_drain(struct gen *g);
 
 /* logs.c: the log targets and the logger. */
 void	logs_reopen(void);
-void	logs_introduce(const struct proc *p);
+void	logs_introduce(struct proc *p);
 void	logs_tick(void);		/* a new logger, a new syslogd */
 void	logs_started(void);		/* standard error is done with */
 void	logs_stop(void);		/* when all others have gone */

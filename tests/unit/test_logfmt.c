@@ -521,6 +521,36 @@ test_json_cut(void **state)
 	assert_true(cuts > 100 && wholes > 100);
 }
 
+/* The text alone fills the buffer, to the byte and around it. */
+static void
+test_json_exact(void **state)
+{
+	char text[LOG_MAX], value[LOGFMT_MAX];
+	struct logfmt_entry e;
+	unsigned whole = 0;
+	size_t k;
+
+	(void)state;
+	memset(text, '\x01', 650);		/* six bytes each */
+	memset(text + 650, 'x', sizeof(text) - 650);
+	for (k = 0; k < 120; k++) {
+		text[650 + k] = '\0';
+		log_begin(&line, LEVEL_NOTICE, text);
+		log_str(&line, "key", "value");
+		e = entry();
+		text[650 + k] = 'x';
+		memset(buf, '#', sizeof(buf));
+		assert_true(logfmt_json(buf, &e, &stamp) <= LOGFMT_MAX);
+		assert_int_equal(buf[LOGFMT_MAX], '#');
+		assert_true(json_get(json_of(&e), "msg", value));
+		if (strlen(value) == 650 + k)
+			whole++;
+		else
+			json_is(buf, "cut", "true");
+	}
+	assert_in_range(whole, 10, 110);
+}
+
 /* The text fits, a field does not: it is left out whole. */
 static void
 test_json_cut_field(void **state)
@@ -789,6 +819,7 @@ main(void)
 		cmocka_unit_test(test_text_cut),
 		cmocka_unit_test(test_syslog_cut),
 		cmocka_unit_test(test_json_cut),
+		cmocka_unit_test(test_json_exact),
 		cmocka_unit_test(test_json_cut_field),
 		cmocka_unit_test(test_json_random),
 		cmocka_unit_test(test_parse),
