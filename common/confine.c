@@ -234,7 +234,7 @@ void
 confine_seal(const struct child *c)
 {
 	/* all processes lack the same: one says so, once */
-	if (missing[0] != '\0' && c->worker == 0)
+	if (missing[0] != '\0' && c->worker == 0 && c->mode == MODE_RUN)
 		log_text(c->role == ROLE_RELAY && c->gen == 1 ? LEVEL_NOTICE :
 		    LEVEL_DEBUG, "sandbox without: %s", missing);
 	if (!SANDBOX)

@@ -96,8 +96,10 @@ static const struct filter_rule relay[] = {
 	ALLOW(setsockopt, "passes a reset on",
 	    IS(1, "level", SOL_SOCKET), IS(2, "option", SO_LINGER)),
 	ALLOW(recvmsg, "listeners from P, connected sockets from the dialer"),
-	ALLOW(sendmsg, "requests to the dialer, log lines",
-	    WITHOUT(2, "flags", MSG_FASTOPEN)),
+	ALLOW(sendto, "requests to the dialer, log lines",
+	    WITHOUT(3, "flags", MSG_FASTOPEN), IS(4, "address", 0)),
+	/* many in flight would stop all dialers of this user */
+	KILL(sendmsg, "descriptors in flight"),
 	{ .name = NULL }
 };
 
@@ -117,9 +119,9 @@ static const struct filter_rule loading[] = {
 static const struct filter_rule dialer[] = {
 	ALLOW(epoll_create1, "the event loop"),
 	ALLOW(recvmsg, "requests of the relay, answers of the resolver"),
-	ALLOW(sendmsg, "connected sockets, log lines",
+	ALLOW(sendmsg, "connected sockets",
 	    WITHOUT(2, "flags", MSG_FASTOPEN)),
-	ALLOW(sendto, "questions to the resolver",
+	ALLOW(sendto, "questions to the resolver, log lines",
 	    WITHOUT(3, "flags", MSG_FASTOPEN), IS(4, "address", 0)),
 	ALLOW(socket, "outgoing connections", IS(0, "domain", AF_INET),
 	    TYPE(1, SOCK_STREAM), IS(2, "protocol", IPPROTO_TCP)),
@@ -150,10 +152,10 @@ static const struct filter_rule dialer[] = {
 /* getaddrinfo(3) with its modules, in threads that are running already. */
 static const struct filter_rule resolver[] = {
 	ALLOW(recvmsg, "questions of the dialers, answers of servers"),
-	ALLOW(sendmsg, "log lines",
+	ALLOW(sendmsg, "answers",
 	    WITHOUT(2, "flags", MSG_FASTOPEN)),
 	ALLOW(sendmmsg, "DNS", WITHOUT(3, "flags", MSG_FASTOPEN)),
-	ALLOW(sendto, "answers, DNS", WITHOUT(3, "flags", MSG_FASTOPEN)),
+	ALLOW(sendto, "log lines, DNS", WITHOUT(3, "flags", MSG_FASTOPEN)),
 	ALLOW(recvfrom, "DNS"),
 	ALLOW(poll, "DNS"),
 	ALLOW(ppoll, "modules that ask a local service"),
@@ -221,6 +223,8 @@ static const struct filter_rule resolver[] = {
 static const struct filter_rule logger[] = {
 	ALLOW(recvmsg, "lines of all others, targets from P"),
 	ALLOW(sendmsg, "syslog", WITHOUT(2, "flags", MSG_FASTOPEN)),
+	ALLOW(sendto, "log lines of its own",
+	    WITHOUT(3, "flags", MSG_FASTOPEN), IS(4, "address", 0)),
 	ALLOW(write, "files, standard output and error"),
 	ALLOW(fstat, "kind of a target"),
 #ifdef __NR_newfstatat

@@ -35,22 +35,17 @@ send_plain(const struct log_line *l)
 }
 
 void
-log_send(const struct log_line *l)
+log_send(struct log_line *l)
 {
 	struct log_head head;
-	struct iovec	iov[2] = {
-		{ &head, sizeof(head) },
-		{ (void *)(uintptr_t)(l->buf + sizeof(head)),
-		    l->len - sizeof(head) }
-	};
-	struct msghdr	msg = { .msg_iov = iov, .msg_iovlen = 2 };
 	int		error = errno;
 	ssize_t		n;
 
 	memcpy(&head, l->buf, sizeof(head));
 	head.lost = log_lost;
+	memcpy(l->buf, &head, sizeof(head));
 	n = log_fd == STDERR_FILENO ? send_plain(l) :
-	    sendmsg(log_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	    send(log_fd, l->buf, l->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	log_lost = n == -1 ? log_lost + 1 : 0;
 	errno = error;
 }

@@ -73,6 +73,6 @@ _Noreturn void	fatalx(const char *format, ...)
 void	log_begin(struct log_line *l, enum log_level level, const char *text);
 void	log_str(struct log_line *l, const char *key, const char *value);
 void	log_num(struct log_line *l, const char *key, uint64_t value);
-void	log_send(const struct log_line *l);
+void	log_send(struct log_line *l);
 
 #endif

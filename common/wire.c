@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#define FLAGS	     (MSG_DONTWAIT | MSG_NOSIGNAL)
 #define USED(member) (sizeof(((struct wire *)NULL)->u.member) + 1)
 
 /* How many bytes of the union the type uses, plus 1; 0: no such type. */
@@ -51,8 +52,10 @@ wire_send(int sock, const struct wire *m, int fd)
 		control.head.cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
 	}
+	/* relays, which send no descriptors, may not call sendmsg(2) */
 	do
-		n = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = fd == -1 ? send(sock, m, sizeof(*m), FLAGS) :
+		    sendmsg(sock, &msg, FLAGS);
 	while (n == -1 && errno == EINTR);
 	return (n == (ssize_t)sizeof(*m) ? 0 : -1);
 }

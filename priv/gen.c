@@ -6,8 +6,6 @@
 
 #include "priv.h"
 
-#define LOAD_TIME 30000		/* ms for LOADING and HANDOVER */
-
 struct gen	gens[GEN_MAX];
 struct proc	procs[PROC_MAX];
 static uint32_t last_number;
@@ -41,16 +39,12 @@ gen_start(int conf)
 {
 	struct gen *g = gen_find(GEN_FREE);
 
-	if (g == NULL) {
-		g = gen_find(GEN_DRAINING);
-		gen_kill(g, "too many are draining, and it is the oldest");
-	}
 	g->state = GEN_LOADING;
 	g->number = ++last_number;
 	g->conf = conf;
 	g->needed = g->broken = false;
 	g->nbinds = 0;
-	g->deadline = clock_ms() + LOAD_TIME;
+	g->deadline = clock_ms() + 30 * TICK;	/* until it runs */
 	for (uint32_t i = 0; i < workers; i++)
 		spawn_start(g, ROLE_RELAY, i);
 }

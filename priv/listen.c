@@ -42,23 +42,25 @@ bind_socket(const struct wire_addr *a, uint16_t *port, int share)
 		.sin6_port = htons(*port), .sin6_scope_id = a->scope };
 	socklen_t len = sizeof(sa);
 	bool	  v6 = a->family == AF_INET6;
-	int	  error, fd;
+	int	  fd;
 
 	/* sockaddr_in has its address where this one has flowinfo */
 	memcpy(v6 ? (void *)&sa.sin6_addr : (void *)&sa.sin6_flowinfo, a->ip,
 	    v6 ? 16 : 4);
 	fd = socket(a->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return (-1);
+	/* REUSEADDR past what is in TIME_WAIT; after that nobody else's */
 	if (fd_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
 	    fd_option(fd, SOL_SOCKET, SO_REUSEPORT, share) &&
 	    (!v6 || fd_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) &&
 	    bind(fd, (void *)&sa, len) == 0 &&
+	    fd_option(fd, SOL_SOCKET, SO_REUSEADDR, 0) &&
 	    getsockname(fd, (void *)&sa, &len) == 0) {
 		*port = ntohs(sa.sin6_port);
 		return (fd);
 	}
-	error = errno;
-	close(fd);
-	errno = error;
+	close(fd);	/* leaves errno alone when it succeeds */
 	return (-1);
 }
 
@@ -95,6 +97,7 @@ listen_open(struct listener *l, const struct gen *g)
 bool
 listen_start(const struct gen *g)
 {
+	const struct linger no = { .l_onoff = 0 };
 	bool ok = true;
 
 	for (uint32_t i = 0; i < g->nbinds * workers; i++) {
@@ -102,7 +105,10 @@ listen_start(const struct gen *g)
 		int idle = (int)l->addr.keepidle, fd = l->fd[i % workers];
 
 		ok = ok && (l->error != 0 ||
-		    (fd_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
+		    (fcntl(fd, F_SETFL, O_NONBLOCK) == 0 &&
+		    setsockopt(fd, SOL_SOCKET, SO_LINGER, &no, sizeof(no)) ==
+		    0 && fd_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
+		    fd_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
 		    fd_option(fd, SOL_SOCKET, SO_KEEPALIVE, idle != 0) &&
 		    (idle == 0 ||
 		    fd_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle)) &&

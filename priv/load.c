@@ -6,8 +6,6 @@
 
 #include "priv.h"
 
-#define QUEUE_TIME 5000		/* ms for a DRAIN to be queued */
-
 /* A channel between two processes; on error gen_kill(). */
 static void
 join(const struct proc *a, const struct proc *b)
@@ -64,11 +62,9 @@ load_check(struct gen *g)
 	struct proc *p = NULL;
 	bool	     ok = true;
 
-	while ((p = proc_next(p, g, ROLE_RELAY)) != NULL)
-		if (!p->ready)
+	while ((p = proc_next(p, g, ROLE_COUNT)) != NULL)
+		if (!p->ready || p->role == ROLE_LOOKUP)
 			return;
-	if (proc_next(NULL, g, ROLE_LOOKUP) != NULL)
-		return;
 	/* The seal: from here on nobody of it can say anything to P. */
 	while ((p = proc_next(p, g, ROLE_COUNT)) != NULL)
 		ok = shutdown(p->ctl, SHUT_RD) == 0 && ok;
@@ -113,7 +109,8 @@ void
 load_drain(struct gen *g)
 {
 	g->state = GEN_DRAINING;
-	g->deadline = clock_ms() + QUEUE_TIME;
+	g->told = false;
+	g->deadline = clock_ms() + 5 * TICK;	/* until DRAIN is queued */
 	listen_close(g);
 	if (proc_next(NULL, g, ROLE_RELAY) == NULL)
 		gen_kill(g, NULL);
@@ -126,14 +123,16 @@ load_send(struct gen *g)
 {
 	struct gen  *old = gen_find(GEN_RUNNING);
 	struct proc *p = NULL;
-	bool	     told = true, news = false;
+	bool	     told = true;
 
 	while ((p = proc_next(p, g, ROLE_RELAY)) != NULL) {
-		for (; load_due(p) && send_next(g, p); news = true)
+		while (load_due(p) && send_next(g, p))
 			p->sent++;
 		if (load_due(p) && errno != EAGAIN) {
-			gen_kill(g, "a relay takes no message");
-			return;
+			kill(p->pid, SIGKILL);	/* the others can drain */
+			p->sent = UINT32_MAX;
+			if (g->state == GEN_HANDOVER)
+				gen_kill(g, "a relay takes no message");
 		}
 		told = told && !load_due(p);
 	}
@@ -142,8 +141,11 @@ load_send(struct gen *g)
 		g->deadline = 0;
 		if (old != NULL)
 			load_drain(old);
+		if (gen_find(GEN_FREE) == NULL)
+			gen_kill(gen_find(GEN_DRAINING), "too many drain");
 		log_text(LEVEL_NOTICE, "generation %u is running", g->number);
-	} else if (told && news) {	/* now the time for draining runs */
+	} else if (told && !g->told && g->state == GEN_DRAINING) {
+		g->told = true;		/* now the time for draining runs */
 		g->deadline = g->drain == 0 ? 0 : clock_ms() +
 		    (g->drain + UINT64_C(5)) * 1000;
 	}

@@ -113,6 +113,9 @@ logs_stop(void)
 	close(self.log[0]);
 	close(self.log[1]);
 	spawn_close(logger);
-	for (int i = 0; i < 200 && waitpid(pid, NULL, WNOHANG) == 0; i++)
+	for (int i = 0; waitpid(pid, NULL, WNOHANG) == 0; i++) {
 		poll(NULL, 0, 10);
+		if (i == 200)
+			kill(pid, SIGKILL);
+	}
 }

@@ -12,9 +12,6 @@
 
 #include "priv.h"
 
-#define STOP_TIME 2000		/* ms for the relays' last lines */
-#define REST_MAX  60000		/* ms between replacements */
-
 char	   **args;
 uint32_t     workers;
 static bool  ending, hup = true;
@@ -38,7 +35,7 @@ reap(void)
 _Noreturn static void
 stop(int status)
 {
-	uint64_t     end = clock_ms() + STOP_TIME;
+	uint64_t     end = clock_ms() + 2 * TICK;
 	struct proc *p = NULL;
 
 	while ((p = proc_next(p, NULL, ROLE_RELAY)) != NULL)
@@ -54,18 +51,6 @@ stop(int status)
 	_exit(status);
 }
 
-/* The file as it is now, if it is good; or all stays as it is. */
-static void
-load(void)
-{
-	int conf = -1;
-
-	hup = false;
-	if (args[ARG_CONFIG][0] == '\0' ||
-	    (conf = config_open(args[ARG_CONFIG])) != -1)
-		gen_start(conf);
-}
-
 /* A broken generation is replaced from the bytes that it runs on: at once,
    then after 1, 2, 4 ... 60 s. */
 static void
@@ -76,8 +61,8 @@ replace(const struct gen *g)
 
 	if (!g->broken || now < next)
 		return;
-	rest = now > next + REST_MAX ? TICK : rest * 2;
-	rest = rest > REST_MAX ? REST_MAX : rest;
+	rest = now > next + 60 * TICK ? TICK : rest * 2;
+	rest = rest > 60 * TICK ? 60 * TICK : rest;
 	next = now + rest;
 	log_error("a process has died: starting a new generation");
 	gen_start(fcntl(g->conf, F_DUPFD_CLOEXEC, 0));
@@ -89,6 +74,7 @@ obey(uint32_t sig)
 	struct wire  m = { .type = WIRE_REPORT, .u.report.what =
 	    sig == SIGUSR1 ? REPORT_LISTENERS : REPORT_SESSIONS };
 	struct proc *p = NULL;
+	struct gen  *g;
 
 	if (sig == SIGTERM || sig == SIGINT) {
 		stop(0);
@@ -98,11 +84,11 @@ obey(uint32_t sig)
 				wire_send(p->ctl, &m, -1);
 	} else if (sig == SIGQUIT) {
 		ending = true;
-		for (struct gen *g = gens; g < gens + GEN_MAX; g++)
-			if (g->state < GEN_RUNNING)
-				gen_kill(g, "sallyport ends");
-			else if (g->state == GEN_RUNNING)
-				load_drain(g);
+		while ((g = gen_find(GEN_LOADING)) != NULL ||
+		    (g = gen_find(GEN_HANDOVER)) != NULL)
+			gen_kill(g, "sallyport ends");
+		if ((g = gen_find(GEN_RUNNING)) != NULL)
+			load_drain(g);
 	} else if (sig == SIGHUP) {
 		log_text(LEVEL_NOTICE, "SIGHUP");
 		logs_reopen();
@@ -146,7 +132,7 @@ main(int argc, char **argv)
 {
 	struct gen *running = NULL;
 	sigset_t    all;
-	int	    signals;
+	int	    conf, signals;
 
 	if (argc <= ARG_WORDS)
 		fatalx("started by hand? The command is sallyport");
@@ -172,10 +158,15 @@ main(int argc, char **argv)
 		running = gen_find(GEN_RUNNING);
 		if (gen_find(GEN_LOADING) || gen_find(GEN_HANDOVER))
 			continue;
-		if (hup && !ending)
-			load();
-		else if (running != NULL)
+		if (hup && !ending) {
+			hup = false;
+			conf = -1;
+			if (argv[ARG_CONFIG][0] == '\0' ||
+			    (conf = config_open(argv[ARG_CONFIG])) != -1)
+				gen_start(conf);
+		} else if (running != NULL) {
 			replace(running);
+		}
 		if (proc_next(procs, NULL, ROLE_COUNT) == NULL &&
 		    (running == NULL || ending))
 			stop(!ending);

@@ -39,6 +39,7 @@ struct gen {
 	int	 conf;		/* retained configuration, or -1 */
 	bool	 needed;	/* NEED came */
 	bool	 broken;	/* RUNNING: a process has died */
+	bool	 told;		/* DRAINING: every relay has DRAIN */
 	uint32_t drain;		/* s for draining, 0: no limit */
 	uint64_t deadline;	/* ms, of the state; 0: none */
 	uint32_t nbinds;
@@ -88,7 +89,8 @@ extern const char *const spawn_programs[ROLE_COUNT];
 /* listen.c: binds l->addr, or takes over what the running generation has for
    it; l->error EADDRINUSE: somebody else (another sallyport too) has it. */
 void	listen_open(struct listener *l, const struct gen *g);
-/* Inherited options, then listen(2), which repairs a shut-down socket. */
+/* All that a relay could have spoilt or that accepted sockets inherit, then
+   listen(2), which repairs a shut-down socket. */
 bool	listen_start(const struct gen *g);
 void	listen_close(struct gen *g);	/* but for what the running one has */
 

@@ -130,8 +130,6 @@ listeners_of(const struct conf_stanza *s, size_t stanza, struct listener *to)
 	static const int families[] = { AF_INET, AF_INET6 };
 	size_t		 n = 0;
 
-	if (s->listen.addr.port == 0)	/* each time another one */
-		return (0);
 	for (size_t i = 0; i < 2; i++) {
 		if (!may_be(&s->listen, s->resolv, families[i]))
 			continue;

@@ -96,11 +96,8 @@ dial_flush(struct relay *r)
 			n = d->queued;
 		if (n > DIAL_BATCH)
 			n = DIAL_BATCH;
-		struct iovec iov = { &d->queue[d->first],
-			n * sizeof(*d->queue) };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-		if (sendmsg(d->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == -1) {
+		if (send(d->fd, &d->queue[d->first], n * sizeof(*d->queue),
+		    MSG_DONTWAIT | MSG_NOSIGNAL) == -1) {
 			if (errno == EINTR)
 				continue;
 			if (errno == EAGAIN || errno == ENOBUFS)

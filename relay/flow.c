@@ -122,6 +122,7 @@ flow_run(struct flow_space *space, struct endpoint *from,
 {
 	uint64_t start = *bytes;
 	enum flow_result result;
+	unsigned moves = 0;
 
 	if (from->rest != 0 && to->flags & END_WRITABLE &&
 	    flow_flush(space, from, to, bytes) == -1)
@@ -135,7 +136,7 @@ flow_run(struct flow_space *space, struct endpoint *from,
 		if (!(from->flags & END_READABLE) ||
 		    !(to->flags & END_WRITABLE))
 			return (FLOW_WAIT);
-		if (*bytes - start >= FLOW_TURN)
+		if (*bytes - start >= FLOW_TURN || moves++ == FLOW_MOVES)
 			return (FLOW_MORE);
 		result = flow_move(space, from, to, size, bytes);
 		if (result != FLOW_MORE)

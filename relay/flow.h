@@ -16,6 +16,7 @@
 
 /* A flow moves at most about this much before others have their turn. */
 #define FLOW_TURN	(512u * 1024)
+#define FLOW_MOVES	64	/* and reads at most so often */
 
 /* What is known of an endpoint; edge-triggered, so it must be kept. */
 enum {

@@ -143,7 +143,7 @@ main(int argc, char **argv)
 	services_load();
 	if (c.mode == MODE_PRINT_SANDBOX) {
 		confine_print(STDOUT_FILENO, &c);
-		return (0);
+		_exit(0);
 	}
 	setup_prepare(&relay, &c);
 	confine_prepare(&c);

@@ -114,13 +114,15 @@ session_resets(const struct session *s, enum session_end why, int side)
 static void
 session_close(struct relay *r, struct endpoint *e, bool reset)
 {
-	static const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+	const struct linger linger = { .l_onoff = reset, .l_linger = 0 };
 
 	if (e->fd == -1)
 		return;
-	if (reset)
-		setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &linger,
-		    sizeof(linger));
+	/*
+	 * In any case: clients inherit this option from the listener, which
+	 * a relay of another generation may have set in bad faith.
+	 */
+	setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	loop_unwatch(r, e->fd);
 	close(e->fd);
 	e->fd = -1;
@@ -262,6 +264,22 @@ session_ended(struct relay *r, struct session *s, int side)
 	session_arm(r, s);
 }
 
+/*
+ * The peer of this side takes nothing any more.  What it said before it
+ * closed is still there to be read: an early answer, an error message.
+ */
+static void
+session_last_words(struct relay *r, struct session *s, int side)
+{
+	struct endpoint *dead = &s->end[!side], *other = &s->end[side];
+	int error = errno;
+
+	dead->flags |= END_READABLE | END_LAST;
+	(void)flow_run(&r->space, dead, other,
+	    session_stanza(r, s)->buffer_size, &s->bytes[!side]);
+	session_end(r, s, session_reset_by(!side), error);
+}
+
 /* A turn of the flow that reads from this side. */
 static enum flow_result
 session_flow(struct relay *r, struct session *s, int side)
@@ -277,7 +295,7 @@ session_flow(struct relay *r, struct session *s, int side)
 	if (result == FLOW_FROM_FAILED)
 		session_end(r, s, session_reset_by(side), errno);
 	else if (result == FLOW_TO_FAILED)
-		session_end(r, s, session_reset_by(!side), errno);
+		session_last_words(r, s, side);
 	else if (from->flags & END_EOF)
 		session_ended(r, s, side);
 	return (result);

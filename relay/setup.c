@@ -73,12 +73,10 @@ setup_recv(struct wire *m, int *fd)
 void
 setup_send_to(int fd, const void *message, size_t size, const char *whom)
 {
-	struct iovec iov = { (void *)(uintptr_t)message, size };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
 	do
-		n = sendmsg(fd, &msg, MSG_NOSIGNAL);
+		n = send(fd, message, size, MSG_NOSIGNAL);
 	while (n == -1 && errno == EINTR);
 	if (n != (ssize_t)size)
 		fatal("message to %s", whom);

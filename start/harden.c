@@ -23,6 +23,7 @@
 /* One descriptor per listener and worker, and the generations' channels. */
 #define NOFILE		(LISTENERS_MAX * WORKERS_MAX + 2048)
 #define NOFILE_SESSIONS	65536	/* of a relay, when nothing is asked for */
+#define NOFILE_LEAST	512	/* less is not enough for P itself */
 
 /*
  * Denied to P and, by inheritance, to all others, whose own filters come on
@@ -75,8 +76,8 @@ harden_start(void)
 
 /*
  * PURPOSE: enough descriptors for P and, by inheritance, for the relays.
- * ON ERROR: exit 1 only if nothing can be set at all; a relay says what is
- * short for it.
+ * ON ERROR: exit 1 only if P itself could not live with it; a relay says
+ * what is short for it.
  */
 static void
 raise_nofile(const struct options *o)
@@ -91,6 +92,10 @@ raise_nofile(const struct options *o)
 	if (lim.rlim_max < want && setrlimit(RLIMIT_NOFILE, &more) == 0)
 		return;
 	lim.rlim_cur = lim.rlim_max;
+	if (lim.rlim_max < NOFILE_LEAST)
+		fatalx("the limit of open files (RLIMIT_NOFILE) is %u, "
+		    "expected at least %d", (unsigned)lim.rlim_max,
+		    NOFILE_LEAST);
 	if (setrlimit(RLIMIT_NOFILE, &lim) == -1)
 		fatal("setrlimit");
 }

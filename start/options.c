@@ -4,6 +4,8 @@
  */
 #include "options.h"
 
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <getopt.h>
 #include <grp.h>
@@ -279,6 +281,21 @@ find_user(struct options *o, const struct given *g)
 		fatalx("option -u: root: expected a user without privileges");
 }
 
+/* Those who enter the jail look again; here it can be said in time. */
+static void
+check_jail(const char *jail)
+{
+	struct stat st;
+
+	if (lstat(jail, &st) == -1)
+		fatal("option -C: jail %s", jail);
+	if (!S_ISDIR(st.st_mode))
+		fatalx("option -C: jail %s: Not a directory", jail);
+	if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		fatalx("option -C: jail %s: expected a directory of root's "
+		    "that is not writable by group or others", jail);
+}
+
 /* Root drops to somebody in any case; others can't change. */
 static void
 decide_identity(struct options *o, struct given *g)
@@ -307,6 +324,7 @@ decide_identity(struct options *o, struct given *g)
 		absolute('C', o->jail, g->jail);
 	else
 		fmt_print(o->jail, PATH_MAX, "%s/empty", o->libexec);
+	check_jail(o->jail);
 }
 
 /* ../libexec/sallyport beside the directory of this executable. */

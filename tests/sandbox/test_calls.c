@@ -57,11 +57,11 @@ static const char *const answering[FILTER_COUNT] = {
 	[FILTER_LOADING] =
 	    "accept4 brk clock_gettime close epoll_ctl epoll_wait exit_group "
 	    "fstat getrandom madvise mmap mprotect mremap munmap newfstatat "
-	    "pread64 read recvmsg rt_sigreturn seccomp sendmsg setsockopt "
+	    "pread64 read recvmsg rt_sigreturn seccomp sendto setsockopt "
 	    "shutdown write",
 	[FILTER_RELAY] =
 	    "accept4 clock_gettime close epoll_ctl epoll_wait exit_group "
-	    "read recvmsg rt_sigreturn sendmsg setsockopt shutdown write",
+	    "read recvmsg rt_sigreturn sendto setsockopt shutdown write",
 	[FILTER_DIALER] =
 	    "bind brk clock_gettime close connect epoll_create1 epoll_ctl "
 	    "epoll_wait exit_group getpeername getrandom getsockopt "
@@ -77,7 +77,8 @@ static const char *const answering[FILTER_COUNT] = {
 	    "sendto set_robust_list setsockopt socket uname write writev",
 	[FILTER_LOGGER] =
 	    "clock_gettime close epoll_ctl epoll_wait exit_group fstat "
-	    "newfstatat poll recvmsg rt_sigreturn sendmsg setitimer write",
+	    "newfstatat poll recvmsg rt_sigreturn sendmsg sendto setitimer "
+	    "write",
 };
 
 static const char killing[] =
@@ -145,11 +146,13 @@ static const struct attempt tries[] = {
 	T(RELAY, setsockopt, -1, IPPROTO_TCP, TCP_FASTOPEN_CONN, 0, 0,
 	    DENIED),
 	T(RELAY, setsockopt, -1, IPPROTO_IP, IP_TRANSPARENT, 0, 0, DENIED),
-	T(RELAY, sendmsg, -1, 0, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0, ANSWERED),
-	T(RELAY, sendmsg, -1, 0, MSG_FASTOPEN, 0, 0, KILLED),
-	T(RELAY, sendmsg, -1, 0, MSG_FASTOPEN | MSG_NOSIGNAL, 0, 0, KILLED),
+	T(RELAY, sendmsg, -1, 0, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0, KILLED),
+	T(RELAY, sendto, -1, 0, 0, MSG_DONTWAIT | MSG_NOSIGNAL, 0, ANSWERED),
+	T(RELAY, sendto, -1, 0, 0, MSG_NOSIGNAL, 4096, DENIED),
+	T(RELAY, sendto, -1, 0, 0, MSG_NOSIGNAL, HIGH, DENIED),
 	T(RELAY, sendto, -1, 0, 0, MSG_FASTOPEN, 0, KILLED),
-	T(RELAY, sendto, -1, 0, 0, 0, 0, DENIED),
+	T(RELAY, sendto, -1, 0, 0, MSG_FASTOPEN | MSG_NOSIGNAL, 0, KILLED),
+	T(RELAY, sendmsg, -1, 0, MSG_FASTOPEN, 0, 0, KILLED),
 	T(RELAY, sendmmsg, -1, 0, 0, MSG_FASTOPEN, 0, KILLED),
 	T(RELAY, mmap, 0, 4096, RW, ANON, -1, DENIED),
 	T(RELAY, mmap, 0, 4096, PROT_READ | PROT_EXEC, ANON, -1, KILLED),

@@ -112,7 +112,7 @@ start_confined(enum role role, bool root, bool tight)
 		confine_enter(&c);
 		if (tight)
 			confine_tighten();
-		sendmsg(pair[1], &msg, 0);
+		send(pair[1], text, 1, 0);
 		recvmsg(pair[1], &msg, 0);
 		_exit(0);
 	}

@@ -765,9 +765,7 @@ test_twins(void **state)
 		{ "host 1 { resolv: ipv4;", "host 1 { resolv: ipv6;", NULL },
 		{ "host 1 {", "host2 1 {", NULL },
 		{ "host 1 {", "* 1 {", NULL },
-		{ "* 0 {", "* 0 {", NULL },
-		{ "::1 0 {", "::1 0 {", NULL },
-		{ "host 0 {", "host 0 {", NULL },
+		{ "* 0 {", "* 1 {", NULL },
 		{ "* 1 {", "* 2 {", NULL },
 		{ "1.2.3.4 1 {", "1.2.3.5 1 {", NULL },
 		{ "* 1 {", "1.2.3.4 1 {", NULL },
@@ -792,6 +790,9 @@ test_twins(void **state)
 		    strstr(cases[i].first, "80 {") != NULL ? "80" : "1");
 		rejected(text, expected);
 	}
+	rejected("listen ::1 0 { " R " }\nlisten ::1 0 { " R " }\n",
+	    "f:2:1: listens on ::1 port 0 like the stanza of line 1, expected "
+	    "another address or port\n");
 	rejected("listen * 2 { " R " }\nlisten * 1 { " R " }\n"
 	       "listen * 1 { " R " }\nlisten * 1 { " R " }\n"
 	       "listen * 2 { " R " }\n",
