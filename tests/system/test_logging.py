@@ -1,0 +1,380 @@
+"""The log of a whole sallyport: targets, levels, formats, session lines."""
+import errno
+import fcntl
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from lib import net, peers
+from lib.wait import LIMIT, until
+
+STAMP = r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d'
+LEVELS = ['off', 'error', 'warning', 'notice', 'info', 'debug']
+TEXT = re.compile(
+    f'{STAMP} (error|warning|notice|info|debug) '
+    r'(sallyport|logger|(relay|dialer|resolver)\[[\d.]+\]): [ -~]+')
+F_SETPIPE_SZ = 1031
+
+
+def session_line(daemon, box, client, server):
+    client.sendall(b'x' * 10)
+    assert peers.read_some(server, 10)
+    server.sendall(b'y' * 20)
+    assert peers.read_some(client, 20)
+    client.close()
+    server.close()
+    return daemon.session()
+
+
+def test_session_line(box):
+    daemon = box.start(config='''listen 127.0.0.1 81 {
+        name: "the \\"web\\""; remote: 127.0.0.1 8080; }''')
+    client, server = box.pair(box.listen())
+    host, port = client.getsockname()
+    line = session_line(daemon, box, client, server)
+    assert re.fullmatch(STAMP, line.pop('time'))
+    duration, connect = line.pop('duration_ms'), line.pop('connect_ms')
+    assert 0 <= connect <= duration + 1 < 1000 * LIMIT
+    assert line.pop('worker') in (1, 2)
+    assert line == {
+        'level': 'info', 'role': 'relay', 'gen': 1, 'msg': 'session',
+        'name': 'the "web"', 'client': f'{host}:{port}',
+        'listener': '127.0.0.1:81', 'remote': '127.0.0.1:8080',
+        'to_server': 10, 'to_client': 20, 'reason': 'client-eof'}
+
+
+def test_session_line_of_ipv6(box):
+    daemon = box.start('-l', '::1', '-p', 81, '-r', '::1', '-o', 8080)
+    client, server = box.pair(box.listen('::1'), '::1')
+    port = client.getsockname()[1]
+    line = session_line(daemon, box, client, server)
+    assert line['client'] == f'[::1]:{port}'
+    assert line['listener'] == '[::1]:81'
+    assert line['remote'] == '[::1]:8080'
+
+
+def test_text(box):
+    """Each line is one line, printable, with ISO 8601 time and offset."""
+    path = box.tmp / 'text.log'
+    daemon = box.start('--log-format', 'text', '-L', f'file:5,{path}',
+                       config='''listen 127.0.0.1 81 {
+        name: "the \\"web\\" \\\\"; remote: localhost 8080; }''',
+                       log='stderr:1', ready=False)
+    until(lambda: path.exists() and 'is running' in path.read_text(), 'ready')
+    box.server(peers.echo)
+    assert box.served()
+    until(lambda: ': session ' in path.read_text(), 'session')
+    assert daemon.stop() == 0
+    lines = path.read_text().splitlines()
+    for line in lines:
+        assert TEXT.fullmatch(line), line
+    line, = (line for line in lines if ': session ' in line)
+    assert r'name="the \"web\" \\" client=127.0.0.1:' in line
+    assert ' reason=client-eof' in line
+    assert lines[-1].endswith('notice sallyport: stopped')
+
+
+def test_levels(box):
+    """A target has the lines up to its own level; there can be several."""
+    paths = [box.tmp / f'log{level}' for level in range(6)]
+    targets = [word for n, path in enumerate(paths)
+               for word in ('-L', f'file:{n},{path}')]
+    daemon = box.start(*targets,
+                       config='''listen 127.0.0.1 81 { remote: ::1 8080; }
+        listen 127.0.0.1 82 { remote: nosuch.invalid 1; }''')
+    assert peers.cut_off()
+    daemon.session()
+    daemon.reload_refused('listen', r':1:\d+')
+    daemon.wait('was not started')
+    daemon.deaths_expected = True
+    assert daemon.stop() == 0
+    lines = [path.read_text().splitlines() for path in paths]
+    every = [json.loads(line) for line in lines[5]]
+    assert {e['level'] for e in every} >= set(LEVELS[1:5])
+    for level in range(6):
+        assert [json.loads(line) for line in lines[level]] == [
+            e for e in every if LEVELS.index(e['level']) <= level]
+    assert not lines[0]
+
+
+def test_file_is_appended_to(box):
+    path = box.tmp / 'log'
+    path.write_text('what was there before\n')
+    if not box.privileged:
+        path.chmod(0o666)
+    for _ in range(2):
+        box.forward('-L', f'file:3,{path}').stop()
+    lines = path.read_text().splitlines()
+    assert lines[0] == 'what was there before'
+    assert sum('"stopped"' in line for line in lines) == 2
+
+
+@pytest.mark.root
+def test_file_is_private(box):
+    path = box.tmp / 'log'
+    box.forward('-L', f'file:3,{path}')
+    assert (path.stat().st_mode & 0o077) & ~0o040 == 0
+    assert path.stat().st_uid == 0
+
+
+def test_renamed_file(box):
+    """logrotate: rename, SIGHUP, a new file."""
+    path, old = box.tmp / 'log', box.tmp / 'log.1'
+    daemon = box.forward('-L', f'file:5,{path}')
+    box.server(peers.echo)
+    assert box.served()
+    daemon.session()
+    until(lambda: 'session' in path.read_text(), 'a line')
+    path.rename(old)
+    assert box.served()
+    until(lambda: old.read_text().count('"session"') == 2, 'the old one')
+    daemon.reload()
+    daemon.wait_gone(1)
+    size = old.stat().st_size
+    assert box.served()
+    until(lambda: path.exists() and '"session"' in path.read_text(), 'new')
+    assert old.stat().st_size == size
+
+
+@pytest.mark.root
+def test_file_that_cannot_be_reopened(box):
+    """It goes on as it was; the log says so."""
+    path, old = box.tmp / 'dir/log', box.tmp / 'dir/log.1'
+    path.parent.mkdir()
+    daemon = box.forward('-L', f'file:5,{path}')
+    path.rename(old)
+    path.mkdir()
+    box.server(peers.echo)
+    daemon.reload()
+    assert daemon.find(f'cannot open the log {path}')
+    daemon.wait_gone(1)
+    assert box.served()
+    until(lambda: '"session"' in old.read_text(), 'the old one is used')
+
+
+@pytest.mark.root
+def test_directory_without_permission(box):
+    """Root without DAC_OVERRIDE is told what that means."""
+    path = box.tmp / 'theirs'
+    path.mkdir(mode=0o700)
+    os.chown(path, 65534, 65534)
+    daemon = box.forward('-L', f'file:3,{path}/log', ready=False)
+    until(lambda: daemon.find('is running') or daemon.popen.poll(), 'start')
+    if daemon.popen.poll():             # a root that never had it
+        daemon.deaths_expected = True
+        assert f'{path}/log: Permission denied' in daemon.errors[0]
+        return
+    daemon.reload()
+    line = daemon.wait(f'cannot open the log {path}/log again')
+    assert 'DAC_OVERRIDE' in line['msg'] and 'Permission' in line['msg']
+    until(lambda: 'generation 2 is running' in (path / 'log').read_text(),
+          'it goes on as it was')
+
+
+# --- targets that don't take lines ---
+
+def test_blocked_pipe(box):
+    """Standard error is a pipe that nobody reads."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, F_SETPIPE_SZ, 4096)
+    daemon = box.forward('-L', 'stderr:5', stderr=write)
+    os.close(write)
+    box.server(peers.echo)
+    for _ in range(200):
+        assert box.served()
+    daemon.session(count=200)           # the other target has them all
+    daemon.reload()
+    assert box.served()
+    # read now, it hears how much it has missed
+    got = b''
+    os.set_blocking(read, False)
+    end = time.monotonic() + LIMIT
+    while b'lines lost' not in got:
+        assert time.monotonic() < end
+        if not select.select([read], [], [], 0.1)[0]:
+            assert box.served()         # a line more, to come with it
+            continue
+        got += os.read(read, 65536)
+    for line in got.splitlines():
+        assert json.loads(line)
+    assert daemon.stop() == 0
+    os.close(read)
+
+
+def test_closed_pipe(box):
+    """The reader of standard error is gone: no SIGPIPE, no stall."""
+    read, write = os.pipe()
+    daemon = box.forward('-L', 'stderr:5', stderr=write)
+    os.close(write)
+    os.close(read)
+    box.server(peers.echo)
+    for _ in range(20):
+        assert box.served()
+    daemon.session(count=20)
+    daemon.reload()
+    assert len(daemon.processes('logger')) == 1
+
+
+@pytest.mark.root
+def test_full_disk(box):
+    """Lines are lost and counted; forwarding never notices."""
+    disk = box.tmp / 'disk'
+    disk.mkdir()
+
+    def mount():
+        net.own_mounts()
+        net.tmpfs(disk, '16k')
+
+    daemon = box.forward('-L', f'file:5,{disk}/log', preexec=mount)
+    inside = f'/proc/{daemon.pid}/root{disk}'
+    with open(f'{inside}/ballast', 'wb', buffering=0) as ballast:
+        with pytest.raises(OSError) as full:
+            while True:
+                ballast.write(bytes(4096))
+        assert full.value.errno == errno.ENOSPC
+        box.server(peers.echo)
+        for _ in range(100):
+            assert box.served()
+        daemon.session(count=100)
+        ballast.truncate(0)
+    def told():
+        with open(f'{inside}/log', encoding='ascii') as file:
+            return 'lines lost: No space left on device' in file.read()
+
+    def served_and_told():
+        return box.served() and told()
+
+    until(served_and_told, 'the loss is told')
+
+
+# --- syslog ---
+
+class Syslogd:
+    def __init__(self, path):
+        self.path = path
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(str(path))
+        path.chmod(0o666)
+        self.sock.settimeout(LIMIT)
+        self.got = []
+
+    def wait(self, text):
+        while not any(text in line for line in self.got):
+            self.got.append(self.sock.recv(4096).decode('ascii'))
+        return next(line for line in self.got if text in line)
+
+    def stop(self):
+        self.sock.close()
+        self.path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def dev(box):
+    """A /dev for sallyport whose syslog socket is ours."""
+    path = box.tmp / 'dev'
+    path.mkdir(mode=0o755)
+    names = ('null', 'urandom', 'random', 'zero')
+    for name in names:
+        (path / name).touch()
+
+    def mount():
+        net.own_mounts()
+        for name in names:
+            net.bind(path / name, f'/dev/{name}')
+        net.bind('/dev', path, net.MS_REC)
+
+    box.mount_dev = mount
+    return path
+
+
+def test_syslog(box, dev):
+    syslogd = Syslogd(dev / 'log')
+    box.servers.append(syslogd)
+    daemon = box.forward('-L', 'syslog:4,front,local3', preexec=box.mount_dev)
+    box.server(peers.echo)
+    assert box.served()
+    line = syslogd.wait('session ')
+    assert re.fullmatch(
+        r'<%d>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d front\[%d\]: '
+        r'relay\[1\.[12]\]: session client=.* reason=client-eof'
+        % (19 * 8 + 6, daemon.pid), line), line
+    line = syslogd.wait('generation 1 is running')
+    assert line.startswith(f'<{19 * 8 + 5}>')
+
+
+def test_default_target(box, dev):
+    """Without -L: syslog:3,sallyport,daemon."""
+    syslogd = Syslogd(dev / 'log')
+    box.servers.append(syslogd)
+    popen = subprocess.Popen(
+        box.command('-D', '-l', '127.0.0.1', '-p', 81, '-r', '127.0.0.1',
+                    '-o', 8080), preexec_fn=box.mount_dev)
+    box.programs.append(popen)
+    line = syslogd.wait('generation 1 is running')
+    assert re.match(rf'<{3 * 8 + 5}>.* sallyport\[{popen.pid}\]: ', line)
+    popen.terminate()
+    assert popen.wait(LIMIT) == 0
+    assert not any('session' in line for line in syslogd.got)
+
+
+def test_syslogd_restarts(box, dev):
+    """A new socket is found without SIGHUP."""
+    syslogd = Syslogd(dev / 'log')
+    daemon = box.forward('-L', 'syslog:4', preexec=box.mount_dev)
+    box.server(peers.echo)
+    syslogd.wait('generation 1 is running')
+    syslogd.stop()
+    for _ in range(5):
+        assert box.served()
+    daemon.session(count=5)
+    syslogd = Syslogd(dev / 'log')
+    box.servers.append(syslogd)
+    syslogd.sock.settimeout(0.2)
+
+    def heard():
+        assert box.served()
+        try:
+            return syslogd.wait('session ')
+        except TimeoutError:
+            return None
+
+    until(heard, 'lines for the new syslogd')
+    assert any('lines lost' in line for line in syslogd.got)
+
+
+def test_syslogd_that_comes_later(box, dev):
+    daemon = box.forward('-L', 'syslog:4', preexec=box.mount_dev)
+    box.server(peers.echo)
+    assert box.served()
+    daemon.session()
+    syslogd = Syslogd(dev / 'log')
+    box.servers.append(syslogd)
+    syslogd.sock.settimeout(0.2)
+
+    def heard():
+        assert box.served()
+        try:
+            return syslogd.wait('session ')
+        except TimeoutError:
+            return None
+
+    until(heard, 'lines for syslogd')
+
+
+def test_syslogd_that_sleeps(box, dev):
+    """Its socket is full: nobody waits for it."""
+    syslogd = Syslogd(dev / 'log')
+    box.servers.append(syslogd)
+    daemon = box.forward('-L', 'syslog:5', preexec=box.mount_dev)
+    box.server(peers.echo)
+    for _ in range(700):
+        assert box.served()
+    daemon.session(count=700)
+    assert daemon.reload() == 2
