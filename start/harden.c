@@ -20,6 +20,12 @@
 #include "../common/log.h"
 #include "../common/role.h"
 
+#ifdef SALLYPORT_NO_SANDBOX
+#define SANDBOX		0
+#else
+#define SANDBOX		1
+#endif
+
 /* One descriptor per listener and worker, and the generations' channels. */
 #define NOFILE		(LISTENERS_MAX * WORKERS_MAX + 2048)
 #define NOFILE_SESSIONS	65536	/* of a relay, when nothing is asked for */
@@ -150,7 +156,6 @@ harden_self(const struct options *o)
 		fatal("prctl");
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
-#ifndef SALLYPORT_NO_SANDBOX
-	load_filter();
-#endif
+	if (SANDBOX)
+		load_filter();
 }
