@@ -12,8 +12,8 @@
 #include "timer.h"
 
 #include <limits.h>
-#include <time.h>
 
+#include "fd.h"
 #include "log.h"
 
 #define SLOT_BITS	6
@@ -196,9 +196,5 @@ timer_wait(const struct timer_wheel *w, uint64_t now)
 uint64_t
 timer_now(void)
 {
-	struct timespec ts;
-
-	if (clock_gettime(CLOCK_MONOTONIC, &ts) == -1)
-		fatal("clock");
-	return ((uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000);
+	return (clock_ms());
 }
