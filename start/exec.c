@@ -124,6 +124,21 @@ execute(const struct options *o, const char *program)
 	fatal("cannot execute %s", path);
 }
 
+/* Here it can be told; later a missing one is a start that fails somehow. */
+static void
+check_programs(const struct options *o)
+{
+	static const char *const names[] = { "parent", "logger", "relay",
+		"dialer", "resolver" };
+	char			 path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		fmt_print(path, sizeof(path), "%s/%s", o->libexec, names[i]);
+		if (access(path, X_OK) == -1)
+			fatal("cannot execute %s", path);
+	}
+}
+
 void
 exec_parent(const struct options *o, int status, int lock,
     const int *targets)
@@ -132,6 +147,7 @@ exec_parent(const struct options *o, int status, int lock,
 	int fds[2 + NTARGETS] = { status != -1 ? status : null,
 		lock != -1 ? lock : null };
 
+	check_programs(o);
 	add_text("sallyport: parent", "");
 	add_number("", o->workers);
 	add_text("", o->libexec);

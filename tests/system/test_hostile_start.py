@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from lib import peers, proc
-from lib.wait import LIMIT
+from lib.wait import LIMIT, until
 
 LISTENER = ('-l', '127.0.0.1', '-p', '81', '-r', '127.0.0.1', '-o', '8080')
 
@@ -233,8 +233,13 @@ def test_file_changes_meanwhile(box):
         for _ in range(30):
             since = daemon.mark()
             daemon.kill(signal.SIGHUP)
-            daemon.wait('is running$|changed meanwhile|was not started',
-                        since)
+            line = daemon.wait('is running$|changed meanwhile|was not '
+                               'started', since)
+            # a port that has just gone is free again when its relays are
+            if line['msg'].endswith('is running'):
+                number = int(line['msg'].split()[1])
+                until(lambda n=number: {p.gen for p in daemon.processes(
+                    'relay')} == {n}, 'the old relays')
             assert box.served()
     finally:
         over.set()

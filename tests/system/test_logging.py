@@ -169,6 +169,7 @@ def test_directory_without_permission(box):
     until(lambda: daemon.find('is running') or daemon.popen.poll(), 'start')
     if daemon.popen.poll():             # a root that never had it
         daemon.deaths_expected = True
+        daemon.wait_exit()
         assert f'{path}/log: Permission denied' in daemon.errors[0]
         return
     daemon.reload()

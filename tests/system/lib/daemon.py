@@ -1,4 +1,5 @@
 """Sallyport itself, and all that it says."""
+import fcntl
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import time
 from . import net, proc
 from .wait import LIMIT, until
 
+F_SETPIPE_SZ = 1031
 DEATH = r'(killed by|died of) signal|exited with status|forbidden|denied'
 
 
@@ -34,6 +36,8 @@ class Daemon:
             command, stdin=stdin, stdout=subprocess.PIPE,
             stderr=stderr, env=env,
             preexec_fn=prepare if files or preexec else None)
+        # lines that don't fit are lost, and this reader is slow
+        fcntl.fcntl(self.popen.stdout, F_SETPIPE_SZ, 1 << 20)
         self.pid = self.popen.pid
         self.readers = [
             threading.Thread(target=self._read_log, daemon=True),
