@@ -147,6 +147,9 @@ def test_parent_keeps_its_number_of_descriptors(box, daemon):
     parent = proc.Process(daemon.pid)
     daemon.reload()
     daemon.wait_gone(1)
+    # who has gone is buried a moment later
+    until(lambda: sum('memfd' in fd for fd in parent.fds().values()) == 1,
+          'the end of the first generation')
     before = sorted(parent.fds().values(), key=lambda w: w.split(':')[0])
     for n in range(5):
         gen = daemon.reload()
