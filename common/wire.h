@@ -8,11 +8,14 @@
  *     BIND   leader only: one listening address; index counts from 0
  *     READY  every relay, last: leader: the number of BINDs; others: 0
  *   P -> child
- *     HELPER    a channel to another process (fd attached)
+ *     HELPER    the first message to every child, without descriptor: who it
+ *               is itself; later ones: a channel to another process (fd
+ *               attached), for the logger the log channel of that process
  *     BOUND     answer to BIND: 0 or an errno
  *     LISTENER  a listening socket (fd attached), address as bound
  *     GO        all listeners have been sent: start accepting
- *     DRAIN     stop accepting, end within so many seconds (0: no limit)
+ *     DRAIN     stop accepting, end within so many seconds (0: no limit);
+ *               to the logger: the start-up is over
  *     REPORT    write a report to the log
  *     LOG       logger only: the target with this index (fd attached)
  */
