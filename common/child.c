@@ -69,7 +69,10 @@ take_word(struct child *c, const char *word)
 	    take_text(word, "conf", &c->conf) ||
 	    take_text(word, "format", &c->format))
 		return;
-	if (take_text(word, "log", &text)) {
+	if (take_text(word, "dir", &text)) {
+		if (c->ndirs < DIRS_MAX)
+			c->dirs[c->ndirs++] = text;
+	} else if (take_text(word, "log", &text)) {
 		if (c->role == ROLE_LOGGER)
 			c->args[c->nargs++] = (char *)(uintptr_t)text;
 	} else if (take_number(word, "uid", &uid)) {

@@ -35,6 +35,9 @@ struct child {
 	const char     *jail;		/* absolute path; NULL: none */
 	const char     *conf;		/* name of the configuration file for
 					   messages; NULL: none, use args */
+	unsigned	ndirs;
+	const char     *dirs[DIRS_MAX];	/* --socket-dir, absolute, in the
+					   order of wire_unix.dir */
 	const char     *format;		/* logger: "text" or "json" */
 	int		nargs;		/* relay: the listener options; logger:
 					   the values of -L */

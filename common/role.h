@@ -29,5 +29,6 @@ enum {
 
 #define WORKERS_MAX	8
 #define LISTENERS_MAX	4096
+#define DIRS_MAX	4	/* --socket-dir */
 
 #endif

@@ -14,7 +14,8 @@
 
 /* How many bytes of the union the type uses, plus 1; 0: no such type. */
 static const size_t used[] = {
-	[WIRE_NEED] = USED(need), [WIRE_BIND] = USED(addr),
+	[WIRE_NEED] = USED(need), [WIRE_BIND] = USED(addr.inet) + offsetof(struct wire_addr, inet),
+	[WIRE_BINDUNIX] = USED(addr),
 	[WIRE_READY] = USED(ready), [WIRE_HELPER] = USED(helper),
 	[WIRE_BOUND] = USED(bound), [WIRE_LISTENER] = USED(addr),
 	[WIRE_GO] = 1, [WIRE_DRAIN] = USED(drain),

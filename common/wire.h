@@ -6,12 +6,13 @@
  *   child -> P, only while its generation is LOADING
  *     NEED   leader only, first, once: version, helpers wanted, drain limit
  *     BIND   leader only: one listening address; index counts from 0
- *     READY  every relay, last: leader: the number of BINDs; others: 0
+ *     BINDUNIX  the same for a socket in a --socket-dir
+ *     READY  every relay, last: leader: the number of both; others: 0
  *   P -> child
  *     HELPER    the first message to every child, without descriptor: who it
  *               is itself; later ones: a channel to another process (fd
  *               attached), for the logger the log channel of that process
- *     BOUND     answer to BIND: 0 or an errno
+ *     BOUND     answer to BIND and BINDUNIX: 0 or an errno
  *     LISTENER  a listening socket (fd attached), address as bound
  *     GO        all listeners have been sent: start accepting
  *     DRAIN     stop accepting, end within so many seconds (0: no limit);
@@ -25,12 +26,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WIRE_VERSION	1
+#define WIRE_VERSION	2
 
 enum wire_type {
 	WIRE_NEED = 1,
 	WIRE_BIND = 2,
 	WIRE_READY = 3,
+	WIRE_BINDUNIX = 4,
 
 	WIRE_HELPER = 16,
 	WIRE_BOUND = 17,
@@ -47,14 +49,31 @@ enum wire_type {
 
 enum wire_report { REPORT_LISTENERS = 1, REPORT_SESSIONS = 2 };
 
+struct wire_inet {
+	uint32_t keepidle;	/* TCP keep-alive idle time in s, 0: off */
+	uint32_t scope;		/* IPv6 zone, else 0 */
+	uint8_t  ip[16];	/* IPv4 in the first four, rest zero */
+};
+
+#define WIRE_NAME	32	/* a unix socket's name and its NUL */
+#define WIRE_NO_ID	UINT32_MAX
+
+struct wire_unix {
+	uint32_t uid, gid;	/* owner; WIRE_NO_ID: P's own */
+	uint16_t mode;		/* 0 to 0777 */
+	uint16_t dir;		/* number of the --socket-dir, from 0 */
+	char	 name[WIRE_NAME];	/* one path component, rest zero */
+};
+
 struct wire_addr {
 	uint32_t tag;		/* the relay's own: number of the stanza */
 	uint32_t backlog;	/* for listen(2) */
-	uint32_t keepidle;	/* TCP keep-alive idle time in s, 0: off */
-	uint32_t scope;		/* IPv6 zone, else 0 */
-	uint16_t family;	/* AF_INET or AF_INET6 */
-	uint16_t port;		/* host order; 0: chosen by the kernel */
-	uint8_t  ip[16];	/* IPv4 in the first four, rest zero */
+	uint16_t family;	/* AF_INET, AF_INET6; BINDUNIX: AF_UNIX */
+	uint16_t port;		/* host order; AF_UNIX: 0 */
+	union {
+		struct wire_inet inet;
+		struct wire_unix local;
+	};
 };
 
 struct wire {
@@ -66,7 +85,7 @@ struct wire {
 			uint32_t roles;
 			uint32_t drain;		/* s, 0: no limit */
 		} need;
-		struct wire_addr addr;		/* BIND, LISTENER */
+		struct wire_addr addr;	/* BIND, BINDUNIX, LISTENER */
 		struct {
 			uint32_t count;
 		} ready;

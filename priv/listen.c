@@ -11,7 +11,7 @@
 
 #include "priv.h"
 
-#define SAME_IP(a, b) (memcmp((a)->ip, (b)->ip, sizeof((a)->ip)) == 0)
+#define SAME_IP(a, b) (memcmp((a)->inet.ip, (b)->inet.ip, sizeof((a)->inet.ip)) == 0)
 
 /* What the generation has for this very address, or (cover) for one with
    the same port that covers it or is covered. */
@@ -27,7 +27,7 @@ find(const struct gen *g, const struct wire_addr *a, bool cover)
 		if (l->error == 0 && b->family == a->family && (cover ?
 		    l->port == a->port && (SAME_IP(a, b) || SAME_IP(a, &any) ||
 		    SAME_IP(b, &any)) : b->port == a->port && SAME_IP(a, b) &&
-		    b->scope == a->scope))
+		    b->inet.scope == a->inet.scope))
 			return (l);
 	}
 	return (NULL);
@@ -39,13 +39,13 @@ static int
 bind_socket(const struct wire_addr *a, uint16_t *port, int share)
 {
 	struct sockaddr_in6 sa = { .sin6_family = a->family,
-		.sin6_port = htons(*port), .sin6_scope_id = a->scope };
+		.sin6_port = htons(*port), .sin6_scope_id = a->inet.scope };
 	socklen_t len = sizeof(sa);
 	bool	  v6 = a->family == AF_INET6;
 	int	  fd;
 
 	/* sockaddr_in has its address where this one has flowinfo */
-	memcpy(v6 ? (void *)&sa.sin6_addr : (void *)&sa.sin6_flowinfo, a->ip,
+	memcpy(v6 ? (void *)&sa.sin6_addr : (void *)&sa.sin6_flowinfo, a->inet.ip,
 	    v6 ? 16 : 4);
 	fd = socket(a->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
@@ -102,7 +102,7 @@ listen_start(const struct gen *g)
 
 	for (uint32_t i = 0; i < g->nbinds * workers; i++) {
 		const struct listener *l = &g->binds[i / workers];
-		int idle = (int)l->addr.keepidle, fd = l->fd[i % workers];
+		int idle = (int)l->addr.inet.keepidle, fd = l->fd[i % workers];
 
 		ok = ok && (l->error != 0 ||
 		    (fcntl(fd, F_SETFL, O_NONBLOCK) == 0 &&

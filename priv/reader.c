@@ -30,9 +30,9 @@ refuse(const struct gen *g, const struct proc *p, const struct wire *m)
 		if (!leader || !g->needed || m->index != g->nbinds ||
 		    g->nbinds == LISTENERS_MAX)
 			return ("BIND out of place");
-		if (a->backlog > INT32_MAX || a->keepidle > 32767 ||
+		if (a->backlog > INT32_MAX || a->inet.keepidle > 32767 ||
 		    (a->family != AF_INET6 && (a->family != AF_INET ||
-		    a->scope != 0 || memcmp(a->ip + 4, zero, 12) != 0)))
+		    a->inet.scope != 0 || memcmp(a->inet.ip + 4, zero, 12) != 0)))
 			return ("BIND of a bad address");
 	} else if (m->type != WIRE_READY) {
 		return ("a message that is not for the parent");

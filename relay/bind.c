@@ -88,9 +88,9 @@ bind_address(struct binder *b, uint32_t stanza, const struct netaddr *a)
 		return;
 	}
 	m.u.addr = (struct wire_addr){ .tag = stanza, .backlog = z->backlog,
-		.keepidle = z->keepalive, .scope = a->scope,
-		.family = a->family, .port = a->port };
-	memcpy(m.u.addr.ip, a->ip, sizeof(m.u.addr.ip));
+		.family = a->family, .port = a->port,
+		.inet = { .keepidle = z->keepalive, .scope = a->scope } };
+	memcpy(m.u.addr.inet.ip, a->ip, sizeof(a->ip));
 	setup_send(&m);
 	setup_recv(&m, NULL);
 	if (m.type != WIRE_BOUND || m.index != b->sent)

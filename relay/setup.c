@@ -330,8 +330,8 @@ setup_listener(struct relay *r, const struct wire_addr *a, int fd)
 	l->fd = fd;
 	l->stanza = a->tag;
 	l->addr = (struct netaddr){ .family = a->family, .port = a->port,
-		.scope = a->scope };
-	memcpy(l->addr.ip, a->ip, sizeof(l->addr.ip));
+		.scope = a->inet.scope };
+	memcpy(l->addr.ip, a->inet.ip, sizeof(l->addr.ip));
 	if (r->child->worker == 0)
 		report_listening(r, r->nlisteners - 1);
 }

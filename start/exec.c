@@ -79,6 +79,8 @@ add_child_words(const struct options *o)
 	}
 	if (o->config[0] != '\0' && o->mode != RUN_PRINT_SANDBOX)
 		add_text("conf=", o->config);
+	for (size_t i = 0; i < o->ndirs; i++)
+		add_text("dir=", o->dirs[i]);
 	for (size_t i = 0; i < o->nlogs; i++)
 		add_text("log=", o->logs[i].text);
 	add_text("--", "");

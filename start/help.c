@@ -34,6 +34,7 @@ static const char usage[] =
 "  -P, --write-pid FILE        write and lock a pid file\n"
 "      --workers N|auto        relays, 1 to 8 (auto: online CPUs)\n"
 "      --max-connections N     sessions of all relays together\n"
+"      --socket-dir DIR        where `listen unix:NAME' may make sockets\n"
 "Logging:\n"
 "  -L, --log TARGET:LEVEL[,PARAMETERS]\n"
 "                              syslog:LEVEL[,IDENT[,FACILITY]],\n"

@@ -16,16 +16,16 @@
 
 #include "../common/fmt.h"
 #include "../common/log.h"
-#include "../common/role.h"
 #include "help.h"
 
 #define DEFAULT_CONFIG	"/etc/sallyport.conf"
 #define DEFAULT_USER	"_sallyport"
 #define MAX_CONNECTIONS	1000000
 #define WORKERS_AUTO	8
+#define DIR_LENGTH	64	/* sun_path must hold a name too */
 
 enum { OPT_CHECK = 256, OPT_CONFIG, OPT_SANDBOX, OPT_WORKERS, OPT_MAXCONN,
-	OPT_FORMAT };
+	OPT_FORMAT, OPT_DIR };
 
 static const char shorts[] = ":hvDu:g:C:P:L:Ul:t:p:r:R:o:s:b:c:";
 static const struct option longs[] = {
@@ -53,6 +53,7 @@ static const struct option longs[] = {
 	{ "workers", required_argument, NULL, OPT_WORKERS },
 	{ "max-connections", required_argument, NULL, OPT_MAXCONN },
 	{ "log-format", required_argument, NULL, OPT_FORMAT },
+	{ "socket-dir", required_argument, NULL, OPT_DIR },
 	{ NULL, 0, NULL, 0 }
 };
 
@@ -132,6 +133,28 @@ add_log(struct options *o, int c, char *text)
 	o->nlogs++;
 }
 
+/* P binds and renames there: nobody else may. */
+static void
+add_dir(struct options *o, int c, const char *path)
+{
+	char	   *dir = o->dirs[o->ndirs];
+	struct stat st;
+
+	if (o->ndirs == DIRS_MAX)
+		bad(c, path, "at most 4 directories");
+	absolute(c, dir, path);
+	if (strlen(dir) > DIR_LENGTH)
+		bad(c, path, "a path of at most 64 bytes");
+	if (lstat(dir, &st) == -1)
+		fatal("option --socket-dir: %s", dir);
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		fatalx("option --socket-dir: %s: expected a directory %s that "
+		    "is not writable by group or others", dir, o->root ?
+		    "of root's" : "of your own");
+	o->ndirs++;
+}
+
 /* An option that describes the listener: for the relay, as it stands. */
 static void
 add_listener(struct options *o, int c, char *value)
@@ -178,6 +201,9 @@ take_long(struct options *o, int c, char *value)
 	case OPT_MAXCONN:
 		o->max_connections = (uint32_t)number(c, value,
 		    MAX_CONNECTIONS, "a number from 1 to 1000000");
+		break;
+	case OPT_DIR:
+		add_dir(o, c, value);
 		break;
 	default:
 		if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "../common/logspec.h"
+#include "../common/role.h"
 
 #define OPTIONS_ARGS	16	/* words of the listener options, at most */
 
@@ -36,6 +37,8 @@ struct options {
 	char	 config[PATH_MAX];	/* "" when nargs > 0 */
 	char	 pidfile[PATH_MAX];	/* "": none */
 	char	 libexec[PATH_MAX];
+	unsigned ndirs;			/* --socket-dir */
+	char	 dirs[DIRS_MAX][PATH_MAX];
 	size_t	 nlogs;
 	struct option_log logs[LOGSPEC_TARGETS];
 	size_t	 nargs;			/* listener options, for the relay */

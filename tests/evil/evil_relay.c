@@ -77,7 +77,7 @@ bind_message(uint32_t index)
 	struct wire m = { .type = WIRE_BIND, .index = index };
 
 	m.u.addr = (struct wire_addr){ .backlog = 64, .family = AF_INET,
-		.port = (uint16_t)port, .ip = { 127, 0,
+		.port = (uint16_t)port, .inet.ip = { 127, 0,
 		(uint8_t)(index / 250), (uint8_t)(index % 250 + 1) } };
 	return (m);
 }

@@ -390,7 +390,7 @@ test_options(void **state)
 
 		need(g, 0, 0);
 		m = bind_message(g, "127.0.0.1", port);
-		m.u.addr.keepidle = idle;
+		m.u.addr.inet.keepidle = idle;
 		say(relay_of(g, 0), &m);
 		ready(g);
 		assert_int_equal(g->state, GEN_RUNNING);

@@ -405,9 +405,9 @@ static void
 test_addresses(void **state)
 {
 	const struct wire_addr v4 = { .family = AF_INET,
-		.ip = { 127, 0, 0, 9 } };
+		.inet.ip = { 127, 0, 0, 9 } };
 	const struct wire_addr v6 = { .family = AF_INET6,
-		.ip = { [15] = 1 } };
+		.inet.ip = { [15] = 1 } };
 	struct wire_addr       a;
 
 	(void)state;
@@ -419,30 +419,30 @@ test_addresses(void **state)
 		a.family = (uint16_t)family;
 		try_addr(&a, family == AF_INET || family == AF_INET6);
 	}
-	for (unsigned i = 4; i < sizeof(a.ip); i++) {
+	for (unsigned i = 4; i < sizeof(a.inet.ip); i++) {
 		a = v4;
-		a.ip[i] = 1;
+		a.inet.ip[i] = 1;
 		try_addr(&a, false);
 	}
 	for (unsigned bit = 0; bit < 32; bit++) {
 		a = v4;
-		a.scope = 1u << bit;
+		a.inet.scope = 1u << bit;
 		try_addr(&a, false);
 		a = v6;
-		a.scope = 1u << bit;
+		a.inet.scope = 1u << bit;
 		try_addr(&a, true);	/* that it can't be bound: BOUND */
 		a = v4;
 		a.backlog = 1u << bit;
 		try_addr(&a, bit < 31);
 		a = v6;
-		a.keepidle = 1u << bit;
+		a.inet.keepidle = 1u << bit;
 		try_addr(&a, bit < 15);
 	}
 	a = v4;
-	a.keepidle = 32767;
+	a.inet.keepidle = 32767;
 	a.backlog = INT32_MAX;
 	try_addr(&a, true);
-	a.keepidle++;
+	a.inet.keepidle++;
 	try_addr(&a, false);
 	a = v4;
 	a.backlog = UINT32_MAX;

@@ -301,8 +301,8 @@ bind_message(const struct gen *g, const char *ip, uint16_t port)
 
 	assert_int_equal(netaddr_parse(ip, 0, &a), 0);
 	m.u.addr = (struct wire_addr){ .tag = 7, .backlog = 16,
-		.scope = a.scope, .family = a.family, .port = port };
-	memcpy(m.u.addr.ip, a.ip, sizeof(a.ip));
+		.family = a.family, .port = port, .inet.scope = a.scope };
+	memcpy(m.u.addr.inet.ip, a.ip, sizeof(a.ip));
 	return (m);
 }
 

@@ -54,8 +54,9 @@ static const struct {
 	uint32_t type;
 	size_t used;		/* bytes of the union, as wire.h says */
 } types[] = {
-	{ WIRE_NEED, 12 }, { WIRE_BIND, 36 }, { WIRE_READY, 4 },
-	{ WIRE_HELPER, 12 }, { WIRE_BOUND, 4 }, { WIRE_LISTENER, 36 },
+	{ WIRE_NEED, 12 }, { WIRE_BIND, 36 }, { WIRE_BINDUNIX, 56 },
+	{ WIRE_READY, 4 },
+	{ WIRE_HELPER, 12 }, { WIRE_BOUND, 4 }, { WIRE_LISTENER, 56 },
 	{ WIRE_GO, 0 }, { WIRE_DRAIN, 4 }, { WIRE_REPORT, 4 },
 	{ WIRE_LOG, 0 }
 };
