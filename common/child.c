@@ -193,11 +193,11 @@ child_start(struct child *c, enum role role, int argc, char **argv)
 	title = argv[0];
 	title_size = strlen(title) + 1;
 	/* P opens FD_LOG but in the modes that print */
-	log_open(fstat(FD_LOG, &st) == 0 && S_ISSOCK(st.st_mode) ?
-	    FD_LOG : STDERR_FILENO);
+	if (fstat(FD_LOG, &st) == 0 && S_ISSOCK(st.st_mode))
+		log_socket = FD_LOG;
 	take_words(c, argc, argv);
 	if (c->mode != MODE_RUN)
-		log_open(STDERR_FILENO);
+		log_socket = -1;
 	check_fds(c);
 	ignore_signals(c);
 	if (c->mode == MODE_RUN)

@@ -46,7 +46,7 @@ struct child {
 
 /*
  * Fills in *c from argv (copied, then wiped from the title), opens the log
- * (log_open), checks the descriptors and resets what an odd parent may have
+ * (log_socket), checks the descriptors and resets what an odd parent may have
  * left (SIGPIPE is ignored).  Exits with a message when anything is not as
  * P leaves it.
  */

@@ -1,4 +1,4 @@
-/* Helpers for descriptors.  Any process. */
+/* Helpers for descriptors, and the clock.  Any process. */
 #ifndef COMMON_FD_H
 #define COMMON_FD_H
 
@@ -12,12 +12,12 @@ bool	fd_option(int fd, int level, int option, int value);
 bool	fd_pair(int pair[2]);
 
 /*
- * Between fork and exec: puts n (at most 32) descriptors at `at', at + 1 ...
- * without close-on-exec; -1 leaves its place closed.
+ * Opens a log file for appending, never waiting and never as a controlling
+ * terminal; -1 and errno.  Who has the right to: P and the start command.
  */
-void	fd_place(const int *fds, int n, int at);
+int	fd_open_log(const char *path);
 
-/* CLOCK_MONOTONIC in ms. */
-uint64_t clock_ms(void);
+/* CLOCK_MONOTONIC, in microseconds. */
+uint64_t clock_us(void);
 
 #endif

@@ -9,85 +9,64 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "fmt.h"
-
-static int	log_fd = STDERR_FILENO;
+int		log_socket = -1;
 static uint32_t log_lost;
-
-void
-log_open(int fd)
-{
-	log_fd = fd;
-}
-
-/* Before there is a logger: the text alone, to the user. */
-static ssize_t
-send_plain(const struct log_line *l)
-{
-	char   text[LOG_MAX];
-	size_t len;
-
-	len = fmt_print(text, sizeof(text), "sallyport: %s\n",
-	    l->buf + sizeof(struct log_head));
-	return (write(STDERR_FILENO, text, len));
-}
 
 void
 log_send(struct log_line *l)
 {
-	struct log_head head;
-	int		error = errno;
-	ssize_t		n;
+	int error = errno;
 
-	memcpy(&head, l->buf, sizeof(head));
-	head.lost = log_lost;
-	memcpy(l->buf, &head, sizeof(head));
-	n = log_fd == STDERR_FILENO ? send_plain(l) :
-	    send(log_fd, l->buf, l->len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	log_lost = n == -1 ? log_lost + 1 : 0;
+	l->head.lost = log_lost;
+	log_lost = send(log_socket, l->buf, l->len, MSG_DONTWAIT |
+	    MSG_NOSIGNAL) == -1 ? log_lost + 1 : 0;
 	errno = error;
+}
+
+/* Cuts what does not fit; the NUL always does. */
+void
+log_add(struct log_line *l, const char *text)
+{
+	size_t len = strnlen(text, LOG_MAX - l->len);
+
+	memcpy(l->buf + l->len - 1, text, len);
+	l->len += len;
+	l->buf[l->len - 1] = '\0';
 }
 
 void
 log_begin(struct log_line *l, enum log_level level, const char *text)
 {
-	struct log_head head = { .magic = LOG_MAGIC, .level = (uint8_t)level };
-
-	memcpy(l->buf, &head, sizeof(head));
-	l->len = sizeof(head);
-	l->len += fmt_print(l->buf + l->len, LOG_MAX - l->len, "%s", text) + 1;
+	l->head = (struct log_head){ .magic = LOG_MAGIC,
+		.level = (uint8_t)level };
+	l->len = sizeof(l->head) + 1;
+	log_add(l, text);
 }
 
-static void
-log_vtext(enum log_level level, const char *format, va_list ap)
+void
+log_words(enum log_level level, const char *text, ...)
 {
 	struct log_line l;
-	char		text[1024];
+	va_list		ap;
 
-	fmt_vprint(text, sizeof(text), format, ap);
 	log_begin(&l, level, text);
+	va_start(ap, text);
+	while ((text = va_arg(ap, const char *)) != NULL)
+		log_add(&l, text);
+	va_end(ap);
 	log_send(&l);
 }
 
-void
-log_text(enum log_level level, const char *format, ...)
+const char *
+log_number(uint64_t value)
 {
-	va_list ap;
+	static char	buf[4][24];
+	static unsigned last;
+	char	       *text = buf[last++ % 4] + sizeof(buf[0]) - 1;
 
-	va_start(ap, format);
-	log_vtext(level, format, ap);
-	va_end(ap);
-}
-
-void
-fatalx(const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	log_vtext(LEVEL_ERROR, format, ap);
-	va_end(ap);
-	_exit(1);
+	do
+		*--text = (char)('0' + value % 10);
+	while ((value /= 10) != 0);
+	return (text);
 }

@@ -37,16 +37,32 @@ struct log_head {
 /* A line with fields, under construction; about LOG_MAX bytes of stack. */
 struct log_line {
 	size_t len;
-	char   buf[LOG_MAX];
+	union {
+		struct log_head head;
+		char		buf[LOG_MAX];
+	};
 };
 
 /*
- * Starts logging to this socket.  Without it (or with fd 2) lines go to
- * standard error as plain text: the modes that print, and P's start.
+ * The socket; any process sets its own.  While it is -1 (the command, and the
+ * modes that print) log_text() and fatal() write plain text to standard error.
  */
-void	log_open(int fd);
+extern int log_socket;
 
-/* One line of text; the formats are those of fmt_print(). errno is kept. */
+/*
+ * One line of several words, NULL at the end: for P, which does without a
+ * formatter.  errno is kept.
+ */
+void	log_words(enum log_level level, const char *text, ...)
+	    __attribute__((sentinel));
+
+/* A number as such a word; good until the fourth call from here. */
+const char *log_number(uint64_t value);
+
+/*
+ * One line of text; the formats are those of fmt_print().  errno is kept.
+ * Not for P.
+ */
 void	log_text(enum log_level level, const char *format, ...)
 	    __attribute__((format(printf, 2, 3)));
 
@@ -71,6 +87,7 @@ _Noreturn void	fatalx(const char *format, ...)
  * targets members of the object (numbers unquoted).
  */
 void	log_begin(struct log_line *l, enum log_level level, const char *text);
+void	log_add(struct log_line *l, const char *text);	/* before fields */
 void	log_str(struct log_line *l, const char *key, const char *value);
 void	log_num(struct log_line *l, const char *key, uint64_t value);
 void	log_send(struct log_line *l);

@@ -10,18 +10,15 @@
 static void
 add_field(struct log_line *l, char type, const char *key, const char *value)
 {
-	struct log_head head;
-	size_t		klen = strlen(key) + 1, vlen = strlen(value) + 1;
+	size_t klen = strlen(key) + 1, vlen = strlen(value) + 1;
 
-	memcpy(&head, l->buf, sizeof(head));
-	if (l->len + 1 + klen + vlen > LOG_MAX || head.nfields == UINT8_MAX)
+	if (l->len + 1 + klen + vlen > LOG_MAX || l->head.nfields == UINT8_MAX)
 		return;
 	l->buf[l->len++] = type;
 	memcpy(l->buf + l->len, key, klen);
 	memcpy(l->buf + l->len + klen, value, vlen);
 	l->len += klen + vlen;
-	head.nfields++;
-	memcpy(l->buf, &head, sizeof(head));
+	l->head.nfields++;
 }
 
 void

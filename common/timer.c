@@ -196,5 +196,5 @@ timer_wait(const struct timer_wheel *w, uint64_t now)
 uint64_t
 timer_now(void)
 {
-	return (clock_ms());
+	return (clock_us() / 1000);
 }

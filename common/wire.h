@@ -110,8 +110,11 @@ struct wire {
 _Static_assert(sizeof(struct wire) == 64, "the wire struct is 64 bytes");
 
 /*
- * Is every byte that this message's type does not use zero, and is the type
- * known?  Any process.
+ * Is every byte that this message's type does not use zero, the type known,
+ * and the address of a BIND one that can be?  IPv4 or IPv6 with a keepidle of
+ * at most 32767; for BINDUNIX a mode of at most 0777, a dir below DIRS_MAX,
+ * and a name that is one path component without a dot in front.  The backlog
+ * is at most INT32_MAX.  Any process.
  */
 bool	wire_clean(const struct wire *m);
 

@@ -2,13 +2,10 @@
  * The table of generations: starting, killing, burying.  Runs in P.  What is
  * said to a generation is in load.c.
  */
-#include <sys/wait.h>
-
 #include "priv.h"
 
 struct gen	gens[GEN_MAX];
 struct proc	procs[PROC_MAX];
-static uint32_t last_number;
 
 struct proc *
 proc_next(struct proc *p, const struct gen *g, uint32_t role)
@@ -37,14 +34,13 @@ gen_find(enum gen_state state)
 void
 gen_start(int conf)
 {
-	struct gen *g = gen_find(GEN_FREE);
+	static struct listener binds[GEN_MAX][LISTENERS_MAX];
+	static uint32_t	       last_number;
+	struct gen	      *g = gen_find(GEN_FREE);
 
-	g->state = GEN_LOADING;
-	g->number = ++last_number;
-	g->conf = conf;
-	g->needed = g->broken = false;
-	g->nbinds = 0;
-	g->deadline = clock_ms() + 30 * TICK;	/* until it runs */
+	*g = (struct gen){ .state = GEN_LOADING, .number = ++last_number,
+		.conf = conf, .binds = binds[g - gens],
+		.deadline = clock_us() + 30 * TICK };	/* until it runs */
 	for (uint32_t i = 0; i < workers; i++)
 		spawn_start(g, ROLE_RELAY, i);
 }
@@ -58,8 +54,9 @@ gen_kill(struct gen *g, const char *why)
 	if (g->state == GEN_FREE)
 		return;
 	if (why != NULL)
-		log_error("generation %u %s: %s", g->number, g->state <
-		    GEN_RUNNING ? "was not started" : "is killed", why);
+		log_words(LEVEL_ERROR, "generation ", log_number(g->number),
+		    g->state < GEN_RUNNING ? " was not started: " :
+		    " is killed: ", why, NULL);
 	while ((p = proc_next(p, g, ROLE_COUNT)) != NULL)
 		kill(p->pid, SIGKILL);
 	while ((p = proc_next(p, g, ROLE_COUNT)) != NULL) {
@@ -81,10 +78,13 @@ gen_reap(struct proc *p, int status)
 	int	    sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
 	if (status != 0)
-		log_error("%s [gen %u, %u] %s %d%s", spawn_programs[p->role],
-		    g->number, p->worker + 1, sig != 0 ? "died of signal" :
-		    "exited with status", sig != 0 ? sig : WEXITSTATUS(status),
-		    sig == SIGSYS ? ": it tried a forbidden system call" : "");
+		log_words(LEVEL_ERROR, spawn_programs[p->role], " [gen ",
+		    log_number(g->number), ", ", log_number(p->worker + 1),
+		    sig != 0 ? "] died of signal " : "] exited with status ",
+		    log_number((uint64_t)(sig != 0 ? sig :
+		    WEXITSTATUS(status))),
+		    sig == SIGSYS ? ": it tried a forbidden system call" : "",
+		    NULL);
 	spawn_close(p);
 	if (g->state == GEN_LOADING && p->role == ROLE_LOOKUP)
 		load_check(g);

@@ -1,67 +1,38 @@
 /*
- * Binds the listening sockets: per address one SO_REUSEPORT socket for each
- * worker, the same ones in every generation that has the address.  Runs in
- * P, on addresses that reader.c has checked.
+ * The table of listening sockets: per address one for each worker, the same
+ * ones in every generation that has the address.  Runs in P, on addresses
+ * that reader.c has checked.
  */
-#include <sys/socket.h>
-
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <string.h>
-
+#include "../common/sock.h"
 #include "priv.h"
 
-#define SAME_IP(a, b) (memcmp((a)->inet.ip, (b)->inet.ip, sizeof((a)->inet.ip)) == 0)
+/* For unix sockets; reader.c has checked the number. */
+#define DIR_OF(a)							\
+	(args[ARG_DIRS + ((a)->family == AF_UNIX ? (a)->local.dir : 0)])
 
-/* What the generation has for this very address, or (cover) for one with
-   the same port that covers it or is covered. */
+/* What the generation has for this very address (sock_same), or for one that
+   a bind without SO_REUSEPORT would clash with (sock_overlap). */
 static const struct listener *
-find(const struct gen *g, const struct wire_addr *a, bool cover)
+find(const struct gen *g, const struct wire_addr *a,
+    bool (*like)(const struct wire_addr *, const struct wire_addr *))
 {
-	static const struct wire_addr any;
-
-	for (uint32_t i = 0; g != NULL && i < g->nbinds; i++) {
-		const struct listener  *l = &g->binds[i];
-		const struct wire_addr *b = &l->addr;
-
-		if (l->error == 0 && b->family == a->family && (cover ?
-		    l->port == a->port && (SAME_IP(a, b) || SAME_IP(a, &any) ||
-		    SAME_IP(b, &any)) : b->port == a->port && SAME_IP(a, b) &&
-		    b->inet.scope == a->inet.scope))
-			return (l);
-	}
+	for (uint32_t i = 0; g != NULL && i < g->nbinds; i++)
+		if (g->binds[i].error == 0 && like(&g->binds[i].addr, a))
+			return (&g->binds[i]);
 	return (NULL);
 }
 
-/* A bound socket that shares its port or not; port 0: *port becomes the
-   kernel's choice.  On error -1 and errno. */
+/* The socket for worker i; -1 and errno. */
 static int
-bind_socket(const struct wire_addr *a, uint16_t *port, int share)
+open_one(struct listener *l, uint32_t i)
 {
-	struct sockaddr_in6 sa = { .sin6_family = a->family,
-		.sin6_port = htons(*port), .sin6_scope_id = a->inet.scope };
-	socklen_t len = sizeof(sa);
-	bool	  v6 = a->family == AF_INET6;
-	int	  fd;
+	bool local = l->addr.family == AF_UNIX;
 
-	/* sockaddr_in has its address where this one has flowinfo */
-	memcpy(v6 ? (void *)&sa.sin6_addr : (void *)&sa.sin6_flowinfo, a->inet.ip,
-	    v6 ? 16 : 4);
-	fd = socket(a->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd == -1)
-		return (-1);
-	/* REUSEADDR past what is in TIME_WAIT; after that nobody else's */
-	if (fd_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
-	    fd_option(fd, SOL_SOCKET, SO_REUSEPORT, share) &&
-	    (!v6 || fd_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) &&
-	    bind(fd, (void *)&sa, len) == 0 &&
-	    fd_option(fd, SOL_SOCKET, SO_REUSEADDR, 0) &&
-	    getsockname(fd, (void *)&sa, &len) == 0) {
-		*port = ntohs(sa.sin6_port);
-		return (fd);
-	}
-	close(fd);	/* leaves errno alone when it succeeds */
-	return (-1);
+	if (l->given != 0 || (local && i > 0))
+		return (fcntl(l->given != 0 ? l->given : l->fd[0],
+		    F_DUPFD_CLOEXEC, 0));
+	return (local ? sock_bind_unix(&l->addr, DIR_OF(&l->addr)) :
+	    sock_bind(&l->addr, &l->port, true));
 }
 
 void
@@ -69,25 +40,30 @@ listen_open(struct listener *l, const struct gen *g)
 {
 	const struct gen      *running = gen_find(GEN_RUNNING);
 	const struct wire_addr a = l->addr;
-	const struct listener *old = find(running, &a, false);
+	const struct listener *old = find(running, &a, sock_same);
 	int		       probe = -1;
 
 	*l = old != NULL ? *old : (struct listener){ .port = a.port };
 	l->addr = a;
-	l->error = find(g, &a, false) != NULL ? EADDRINUSE : 0;
+	l->error = find(g, &a, sock_same) != NULL ? EADDRINUSE : 0;
 	if (old != NULL || l->error != 0)
 		return;
+	for (int fd = FD_GIVEN; fd < given; fd++)
+		if (sock_is(fd, &a, DIR_OF(&a)))
+			l->given = fd;
 	/*
 	 * SO_REUSEPORT shares a port with a second sallyport in silence; a
 	 * bind without it fails.  Beside an overlapping address of our own
 	 * that can't be tried, but was when that one was bound.
 	 */
-	if (find(g, &a, true) == NULL && find(running, &a, true) == NULL &&
-	    (probe = bind_socket(&a, &l->port, 0)) == -1)
+	if (l->given == 0 && a.family != AF_UNIX &&
+	    find(g, &a, sock_overlap) == NULL &&
+	    find(running, &a, sock_overlap) == NULL &&
+	    (probe = sock_bind(&a, &l->port, false)) == -1)
 		l->error = errno;
 	close(probe);
 	for (uint32_t i = 0; i < workers && l->error == 0; i++)
-		if ((l->fd[i] = bind_socket(&a, &l->port, 1)) == -1) {
+		if ((l->fd[i] = open_one(l, i)) == -1) {
 			l->error = errno;
 			while (i > 0)
 				close(l->fd[--i]);
@@ -97,24 +73,22 @@ listen_open(struct listener *l, const struct gen *g)
 bool
 listen_start(const struct gen *g)
 {
-	const struct linger no = { .l_onoff = 0 };
-	bool ok = true;
+	for (const struct listener *l = g->binds; l < g->binds + g->nbinds; l++)
+		for (uint32_t i = 0; i < workers && l->error == 0; i++)
+			if (!sock_start(l->fd[i], &l->addr,
+			    l->given != 0 ? NULL : DIR_OF(&l->addr)))
+				return (false);
+	for (int fd = FD_GIVEN; fd < given; fd++) {
+		uint32_t i = 0;
 
-	for (uint32_t i = 0; i < g->nbinds * workers; i++) {
-		const struct listener *l = &g->binds[i / workers];
-		int idle = (int)l->addr.inet.keepidle, fd = l->fd[i % workers];
-
-		ok = ok && (l->error != 0 ||
-		    (fcntl(fd, F_SETFL, O_NONBLOCK) == 0 &&
-		    setsockopt(fd, SOL_SOCKET, SO_LINGER, &no, sizeof(no)) ==
-		    0 && fd_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
-		    fd_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
-		    fd_option(fd, SOL_SOCKET, SO_KEEPALIVE, idle != 0) &&
-		    (idle == 0 ||
-		    fd_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle)) &&
-		    listen(fd, (int)l->addr.backlog) == 0));
+		while (i < g->nbinds && g->binds[i].given != fd)
+			i++;
+		if (i == g->nbinds)
+			log_words(LEVEL_WARNING, "inherited socket ",
+			    log_number((uint64_t)(fd - FD_GIVEN) + 3),
+			    " (LISTEN_FDS) matches no `listen'", NULL);
 	}
-	return (ok);
+	return (true);
 }
 
 void
@@ -122,9 +96,13 @@ listen_close(struct gen *g)
 {
 	const struct gen *other = gen_find(GEN_RUNNING);
 
-	for (struct listener *l = g->binds; l < g->binds + g->nbinds; l++)
-		if (l->error == 0 && (g == other ||
-		    find(other, &l->addr, false) == NULL))
-			for (uint32_t i = 0; i < workers; i++)
-				close(l->fd[i]);
+	for (struct listener *l = g->binds; l < g->binds + g->nbinds; l++) {
+		if (l->error != 0 || (g != other &&
+		    find(other, &l->addr, sock_same) != NULL))
+			continue;
+		for (uint32_t i = 0; i < workers; i++)
+			close(l->fd[i]);
+		if (l->addr.family == AF_UNIX && l->given == 0)
+			sock_unlink(&l->addr, DIR_OF(&l->addr));
+	}
 }

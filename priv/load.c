@@ -2,8 +2,6 @@
  * The load of a generation, from NEED to the takeover, and its DRAIN: what
  * P does for the relays and all that it tells them, in order.  Runs in P.
  */
-#include <sys/socket.h>
-
 #include "priv.h"
 
 /* A channel between two processes; on error gen_kill(). */
@@ -109,8 +107,8 @@ void
 load_drain(struct gen *g)
 {
 	g->state = GEN_DRAINING;
-	g->told = false;
-	g->deadline = clock_ms() + 5 * TICK;	/* until DRAIN is queued */
+	g->deadline = clock_us() + 5 * TICK;	/* until DRAIN is queued */
+	g->end = g->drain == 0 ? 0 : g->deadline + g->drain * TICK;
 	listen_close(g);
 	if (proc_next(NULL, g, ROLE_RELAY) == NULL)
 		gen_kill(g, NULL);
@@ -143,10 +141,9 @@ load_send(struct gen *g)
 			load_drain(old);
 		if (gen_find(GEN_FREE) == NULL)
 			gen_kill(gen_find(GEN_DRAINING), "too many drain");
-		log_text(LEVEL_NOTICE, "generation %u is running", g->number);
-	} else if (told && !g->told && g->state == GEN_DRAINING) {
-		g->told = true;		/* now the time for draining runs */
-		g->deadline = g->drain == 0 ? 0 : clock_ms() +
-		    (g->drain + UINT64_C(5)) * 1000;
+		log_words(LEVEL_NOTICE, "generation ", log_number(g->number),
+		    " is running", NULL);
+	} else if (told && g->state == GEN_DRAINING) {
+		g->deadline = g->end;
 	}
 }

@@ -3,17 +3,14 @@
  * and the syslog socket of the command line, which start/ has opened at
  * FD_TARGETS and behind, each at its number.
  */
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
 #include <poll.h>
 
 #include "priv.h"
 
 static struct proc *logger = procs, self = { .id.type = WIRE_HELPER };
-static struct stat  syslogd;		/* the socket we are connected to */
 static uint64_t	    next_tick;
 
 /* A logger that can't be told is killed, and replaced. */
@@ -37,12 +34,8 @@ logs_introduce(struct proc *p)
 void
 logs_started(void)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
 	wire_send(logger->ctl, &(struct wire){ .type = WIRE_DRAIN }, -1);
-	fd_place((int[]){ null, null, null }, 3, 0);
-	fd_place(&null, 1, FD_TARGETS + TARGET_MAX - 1);
-	close(null);
+	dup2(FD_NULL, FD_TARGETS + TARGET_MAX - 1);
 }
 
 /* SIGHUP: files that can't be opened now go on as they were. */
@@ -55,40 +48,34 @@ logs_reopen(void)
 
 		if (path[0] != '/')
 			continue;
-		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY |
-		    O_NONBLOCK | O_CLOEXEC, 0640);
-		if (fd != -1)
+		if ((fd = fd_open_log(path)) != -1)
 			dup2(fd, FD_TARGETS + i);
 		else
-			log_warn("cannot open the log %s again (root itself "
-			    "needs permission: it has no DAC_OVERRIDE)", path);
+			log_words(LEVEL_WARNING, "cannot open the log ", path,
+			    " again (root itself needs permission: it has no "
+			    "DAC_OVERRIDE): ", strerrordesc_np(errno), NULL);
 		close(fd);
 		tell_target(i);
 	}
 }
 
 /*
- * Once a second: another syslogd (connecting P's copy of the socket connects
- * the logger's too), or a new logger, which learns of all targets and
- * senders.  On error a later tick.
+ * Once a second: syslogd, which may be another one (connecting P's copy of
+ * the socket connects the logger's too), or a new logger, which learns of
+ * all targets and senders.  On error a later tick.
  */
 void
 logs_tick(void)
 {
 	struct sockaddr_un	 sun = { AF_UNIX, "/dev/log" };
 	struct proc		*p = procs;
-	struct stat		 st;
 
-	if (clock_ms() < next_tick)
+	if (clock_us() < next_tick)
 		return;
-	next_tick = clock_ms() + TICK;
+	next_tick = clock_us() + TICK;
 	for (int i = 0; i < TARGET_MAX; i++)
-		if (args[ARG_TARGETS + i][0] == 's' &&
-		    stat(sun.sun_path, &st) == 0 &&
-		    (st.st_ino != syslogd.st_ino ||
-		    st.st_ctim.tv_nsec != syslogd.st_ctim.tv_nsec) &&
-		    connect(FD_TARGETS + i, (void *)&sun, sizeof(sun)) == 0)
-			syslogd = st;
+		if (args[ARG_TARGETS + i][0] == 's')
+			connect(FD_TARGETS + i, (void *)&sun, sizeof(sun));
 	if (logger->pid == 0 && (self.log[0] != 0 || fd_pair(self.log)) &&
 	    spawn_start(NULL, ROLE_LOGGER, 0)->pid != 0) {
 		for (int i = 0; i < TARGET_MAX; i++)
@@ -97,14 +84,14 @@ logs_tick(void)
 		logs_introduce(&self);
 		while ((p = proc_next(p, NULL, ROLE_COUNT)) != NULL)
 			p->known = false;
-		log_open(self.log[1]);
+		log_socket = self.log[1];
 	}
 	for (p = procs; (p = proc_next(p, NULL, ROLE_COUNT)) != NULL;)
 		if (!p->known)
 			logs_introduce(p);
 }
 
-/* Waits 2 s at most until it has written everything. */
+/* At the end of all its channels it ends; the ones of the dead are closed. */
 void
 logs_stop(void)
 {
@@ -113,9 +100,5 @@ logs_stop(void)
 	close(self.log[0]);
 	close(self.log[1]);
 	spawn_close(logger);
-	for (int i = 0; waitpid(pid, NULL, WNOHANG) == 0; i++) {
-		poll(NULL, 0, 10);
-		if (i == 200)
-			kill(pid, SIGKILL);
-	}
+	logger->pid = pid;	/* still to be waited for */
 }

@@ -5,16 +5,16 @@
  */
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <poll.h>
 
+#include "../common/conf_file.h"
 #include "priv.h"
 
 char	   **args;
 uint32_t     workers;
-static bool  ending, hup = true;
+int	     given = FD_GIVEN;
+static bool  ending, hup = true, told;	/* told: systemd knows that we run */
 
 /* Each death goes to its generation, the logger's to the next tick. */
 static void
@@ -31,40 +31,62 @@ reap(void)
 				spawn_close(p);
 }
 
+/* Waits until no process of this role is left, 2 s at most. */
+static void
+await(uint32_t role)
+{
+	uint64_t end = clock_us() + 2 * TICK;
+
+	for (; proc_next(NULL, NULL, role) && clock_us() < end; reap())
+		poll(NULL, 0, 10);
+}
+
 /* Ends everything, the logger last. */
 _Noreturn static void
 stop(int status)
 {
-	uint64_t     end = clock_ms() + 2 * TICK;
 	struct proc *p = NULL;
 
+	notify_send("STOPPING=1");
 	while ((p = proc_next(p, NULL, ROLE_RELAY)) != NULL)
-		kill(p->pid, SIGTERM);
-	for (; proc_next(NULL, NULL, ROLE_RELAY) != NULL && clock_ms() < end;
-	    reap())
-		poll(NULL, 0, 10);
+		if (p->gen->state < GEN_RUNNING)
+			gen_kill(p->gen, NULL);
+		else
+			kill(p->pid, SIGTERM);
+	await(ROLE_RELAY);
 	for (struct gen *g = gens; g < gens + GEN_MAX; g++)
 		gen_kill(g, NULL);
-	log_text(LEVEL_NOTICE, "stopped");
+	log_words(LEVEL_NOTICE, "stopped", NULL);
 	logs_stop();
+	await(ROLE_LOGGER);
+	if (procs[0].pid != 0)
+		kill(procs[0].pid, SIGKILL);
 	unlink(args[ARG_PIDFILE]);
 	_exit(status);
 }
 
 /* A broken generation is replaced from the bytes that it runs on: at once,
-   then after 1, 2, 4 ... 60 s. */
+   then after 1, 2, 4 ... 60 s; but five times a minute at most. */
 static void
 replace(const struct gen *g)
 {
-	static uint64_t next, rest = TICK / 2;
-	uint64_t	now = clock_ms();
+	static uint64_t times[5], next, rest = TICK / 2;
+	static unsigned count;
+	uint64_t	now = clock_us();
 
 	if (!g->broken || now < next)
 		return;
-	rest = now > next + 60 * TICK ? TICK : rest * 2;
-	rest = rest > 60 * TICK ? 60 * TICK : rest;
+	if (count >= 5 && now < times[count % 5] + 60 * TICK) {
+		log_words(LEVEL_ERROR, "a process has died: 5 replacements in "
+		    "a minute, giving up", NULL);
+		stop(1);
+	}
+	times[count++ % 5] = now;
+	rest = now > next + 60 * TICK ? TICK : rest < 32 * TICK ? rest * 2 :
+	    60 * TICK;
 	next = now + rest;
-	log_error("a process has died: starting a new generation");
+	log_words(LEVEL_ERROR, "a process has died: starting a new "
+	    "generation", NULL);
 	gen_start(fcntl(g->conf, F_DUPFD_CLOEXEC, 0));
 }
 
@@ -84,15 +106,18 @@ obey(uint32_t sig)
 				wire_send(p->ctl, &m, -1);
 	} else if (sig == SIGQUIT) {
 		ending = true;
+		notify_send("STOPPING=1");
 		while ((g = gen_find(GEN_LOADING)) != NULL ||
 		    (g = gen_find(GEN_HANDOVER)) != NULL)
 			gen_kill(g, "sallyport ends");
 		if ((g = gen_find(GEN_RUNNING)) != NULL)
 			load_drain(g);
 	} else if (sig == SIGHUP) {
-		log_text(LEVEL_NOTICE, "SIGHUP");
+		log_words(LEVEL_NOTICE, "SIGHUP", NULL);
+		notify_send("RELOADING=1");
 		logs_reopen();
 		hup = true;	/* one reload for many */
+		told = false;
 	}
 }
 
@@ -103,16 +128,12 @@ wait_event(int signals)
 	static struct pollfd	fds[PROC_MAX];
 	struct signalfd_siginfo info;
 
-	for (int i = 1; i < PROC_MAX; i++) {
-		const struct proc *p = &procs[i];
-
-		fds[i] = (struct pollfd){ .fd = p->pid != 0 ? p->ctl : -1 };
-		if (p->pid != 0)
-			fds[i].events = load_due(p) ? POLLOUT : p->gen->state ==
-			    GEN_LOADING && !p->ready ? POLLIN : 0;
-	}
+	for (const struct proc *p = procs + 1; p < procs + PROC_MAX; p++)
+		fds[p - procs] = p->pid == 0 ? (struct pollfd){ .fd = -1 } :
+		    (struct pollfd){ .fd = p->ctl, .events = load_due(p) ?
+		    POLLOUT : p->ready ? 0 : POLLIN };
 	fds[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
-	poll(fds, PROC_MAX, TICK);
+	poll(fds, PROC_MAX, TICK / 1000);
 	for (struct proc *p = procs; (p = proc_next(p, NULL, ROLE_COUNT));)
 		if ((fds[p - procs].revents & (POLLHUP | POLLERR)) != 0) {
 			/* dead, or faking it; no place changes hands here */
@@ -130,30 +151,28 @@ wait_event(int signals)
 int
 main(int argc, char **argv)
 {
-	struct gen *running = NULL;
+	struct gen *running;
 	sigset_t    all;
+	const char *why;
 	int	    conf, signals;
 
-	if (argc <= ARG_WORDS)
-		fatalx("started by hand? The command is sallyport");
+	if (argc <= ARG_WORDS)	/* the command is sallyport, not this */
+		return (1);
 	args = argv;
 	workers = (uint32_t)(argv[ARG_WORKERS][0] - '0');
+	while (fcntl(given, F_GETFD) != -1)
+		given++;
 	sigfillset(&all);
 	signals = signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC);
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 || signals == -1)
-		fatal("start");
+	if (signals == -1 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
+		return (1);
 	for (;; wait_event(signals)) {
 		logs_tick();
 		for (struct gen *g = gens; g < gens + GEN_MAX; g++) {
 			if (g->state > GEN_LOADING && g->state != GEN_RUNNING)
 				load_send(g);
-			if (g->deadline != 0 && clock_ms() >= g->deadline)
+			if (g->deadline != 0 && clock_us() >= g->deadline)
 				gen_kill(g, "its time is over");
-		}
-		if (running == NULL && gen_find(GEN_RUNNING) != NULL) {
-			logs_started();
-			send(FD_STATUS, "", 1, MSG_NOSIGNAL);
-			close(FD_STATUS);
 		}
 		running = gen_find(GEN_RUNNING);
 		if (gen_find(GEN_LOADING) || gen_find(GEN_HANDOVER))
@@ -161,10 +180,16 @@ main(int argc, char **argv)
 		if (hup && !ending) {
 			hup = false;
 			conf = -1;
-			if (argv[ARG_CONFIG][0] == '\0' ||
-			    (conf = config_open(argv[ARG_CONFIG])) != -1)
+			if (argv[ARG_CONFIG][0] == '\0' || (conf =
+			    conf_file_open(argv[ARG_CONFIG], &why)) != -1)
 				gen_start(conf);
+			else
+				log_words(LEVEL_ERROR, "configuration file ",
+				    argv[ARG_CONFIG], ": ", why, NULL);
 		} else if (running != NULL) {
+			if (!told)
+				notify_ready();
+			told = true;
 			replace(running);
 		}
 		if (proc_next(procs, NULL, ROLE_COUNT) == NULL &&

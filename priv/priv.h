@@ -11,9 +11,13 @@
 #ifndef PRIV_PRIV_H
 #define PRIV_PRIV_H
 
+#include <sys/socket.h>
+#include <sys/wait.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <stdbool.h>
 #include <unistd.h>
 
@@ -22,15 +26,26 @@
 #include "../common/role.h"
 #include "../common/wire.h"
 
-#define TICK	   1000		/* ms: nothing waits longer than this */
+#define TICK	   UINT64_C(1000000) /* us: nothing waits longer */
 #define GEN_MAX	   18		/* a running, a loading, 16 draining ones */
 #define PROC_MAX   (GEN_MAX * (2 * WORKERS_MAX + 2) + 1)
 #define TARGET_MAX 16		/* log targets; the last: start-up */
+#define FD_NULL	   0		/* /dev/null */
 #define FD_STATUS  3		/* where the caller waits for one byte */
-#define FD_TARGETS 5		/* log targets, each at its number */
+#define FD_NOTIFY  5		/* where systemd listens */
+#define FD_TARGETS 6		/* log targets, each at its number */
+#define FD_GIVEN   (FD_TARGETS + TARGET_MAX) /* listening sockets, if any */
 
 enum gen_state {
 	GEN_FREE, GEN_LOADING, GEN_HANDOVER, GEN_RUNNING, GEN_DRAINING
+};
+
+struct listener {
+	struct wire_addr addr;	/* as asked for */
+	uint16_t port;		/* as bound */
+	int	 error;		/* of bind: then there are no fds */
+	int	 given;		/* one of those at FD_GIVEN, or 0 */
+	int	 fd[WORKERS_MAX];
 };
 
 struct gen {
@@ -39,16 +54,11 @@ struct gen {
 	int	 conf;		/* retained configuration, or -1 */
 	bool	 needed;	/* NEED came */
 	bool	 broken;	/* RUNNING: a process has died */
-	bool	 told;		/* DRAINING: every relay has DRAIN */
 	uint32_t drain;		/* s for draining, 0: no limit */
-	uint64_t deadline;	/* ms, of the state; 0: none */
+	uint64_t end;		/* us, of draining; 0: none */
+	uint64_t deadline;	/* us, of the state; 0: none */
 	uint32_t nbinds;
-	struct listener {
-		struct wire_addr addr;	/* as asked for */
-		uint16_t port;		/* as bound */
-		int	 error;		/* of bind: then there are no fds */
-		int	 fd[WORKERS_MAX];
-	} binds[LISTENERS_MAX];
+	struct listener *binds;	/* of LISTENERS_MAX */
 };
 
 struct proc {
@@ -66,19 +76,18 @@ struct proc {
 /*
  * P's argv, made by start/exec.c, which runs with P's rights and is trusted:
  * a digit, the programs' directory, a file to be removed at the end, one to
- * be read ("": none); log targets (a path, "syslog", "-": other, "": none);
- * argv of every child.
+ * be read ("": none); the socket directories ("": none); log targets (a path,
+ * "syslog", "-": other, "": none); argv of every child.
  */
-enum { ARG_WORKERS = 1, ARG_LIBEXEC, ARG_PIDFILE, ARG_CONFIG, ARG_TARGETS,
+enum { ARG_WORKERS = 1, ARG_LIBEXEC, ARG_PIDFILE, ARG_CONFIG, ARG_DIRS,
+	ARG_TARGETS = ARG_DIRS + DIRS_MAX,
 	ARG_WORDS = ARG_TARGETS + TARGET_MAX };
 
 extern char	 **args;
 extern uint32_t	   workers;		/* 1 to WORKERS_MAX */
+extern int	   given;		/* behind the last of FD_GIVEN */
 extern struct proc procs[PROC_MAX];	/* procs[0]: the logger */
 extern struct gen  gens[GEN_MAX];
-
-/* config.c: the checked file, unread, in a sealed memfd; -1: logged. */
-int	config_open(const char *path);
 
 /* spawn.c: one more process of a generation (NULL: the logger); on error its
    pid is 0, after gen_kill().  spawn_close(): it has been reaped. */
@@ -89,8 +98,8 @@ extern const char *const spawn_programs[ROLE_COUNT];
 /* listen.c: binds l->addr, or takes over what the running generation has for
    it; l->error EADDRINUSE: somebody else (another sallyport too) has it. */
 void	listen_open(struct listener *l, const struct gen *g);
-/* All that a relay could have spoilt or that accepted sockets inherit, then
-   listen(2), which repairs a shut-down socket. */
+/* Repairs what a relay could have spoilt, listens, and names the inherited
+   sockets that nobody asked for. */
 bool	listen_start(const struct gen *g);
 void	listen_close(struct gen *g);	/* but for what the running one has */
 
@@ -114,11 +123,15 @@ bool	load_due(const struct proc *p);	/* is there more to be sent to it? */
 void	load_send(struct gen *g);	/* as much as the queues take */
 void	load_drain(struct gen *g);
 
+/* notify.c: sd_notify(3), if somebody listens; a start or reload is over. */
+void	notify_send(const char *state);
+void	notify_ready(void);
+
 /* logs.c: the log targets and the logger. */
 void	logs_reopen(void);
 void	logs_introduce(struct proc *p);
 void	logs_tick(void);		/* a new logger, a new syslogd */
 void	logs_started(void);		/* standard error is done with */
-void	logs_stop(void);		/* when all others have gone */
+void	logs_stop(void);		/* lets the logger end */
 
 #endif

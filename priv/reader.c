@@ -3,22 +3,16 @@
  * of P that a child can reach: fixed structs, no descriptors, no text, each
  * message only in its one place in the order.
  */
-#include <sys/socket.h>
-
-#include <string.h>
-
 #include "priv.h"
 
 /* What is wrong with the message, here and now, or NULL. */
 static const char *
 refuse(const struct gen *g, const struct proc *p, const struct wire *m)
 {
-	static const uint8_t	zero[12];
-	const struct wire_addr *a = &m->u.addr;
-	bool			leader = p->worker == 0;
+	bool leader = p->worker == 0;
 
 	if (!wire_clean(m))
-		return ("a message with stray bytes");
+		return ("a malformed message");
 	if (m->type == WIRE_NEED) {
 		if (!leader || g->needed || m->index != 0)
 			return ("NEED out of place");
@@ -26,14 +20,13 @@ refuse(const struct gen *g, const struct proc *p, const struct wire *m)
 			return ("another protocol version: restart needed");
 		if ((m->u.need.roles & ~(NEED_RESOLVER | NEED_LOOKUP)) != 0)
 			return ("NEED of an unknown helper");
-	} else if (m->type == WIRE_BIND) {
+	} else if (m->type == WIRE_BIND || m->type == WIRE_BINDUNIX) {
 		if (!leader || !g->needed || m->index != g->nbinds ||
 		    g->nbinds == LISTENERS_MAX)
 			return ("BIND out of place");
-		if (a->backlog > INT32_MAX || a->inet.keepidle > 32767 ||
-		    (a->family != AF_INET6 && (a->family != AF_INET ||
-		    a->inet.scope != 0 || memcmp(a->inet.ip + 4, zero, 12) != 0)))
-			return ("BIND of a bad address");
+		if (m->type == WIRE_BINDUNIX &&
+		    args[ARG_DIRS + m->u.addr.local.dir][0] == '\0')
+			return ("BINDUNIX without such a directory");
 	} else if (m->type != WIRE_READY) {
 		return ("a message that is not for the parent");
 	} else if (!g->needed || m->index != 0 ||
@@ -66,7 +59,7 @@ reader_take(struct proc *p)
 		gen_kill(p->gen, why);
 	} else if (m.type == WIRE_NEED) {
 		load_need(p->gen, p, &m);
-	} else if (m.type == WIRE_BIND) {
+	} else if (m.type != WIRE_READY) {
 		load_bind(p->gen, p, &m);
 	} else {
 		p->ready = true;

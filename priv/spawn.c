@@ -7,7 +7,6 @@
 #include <bsd/unistd.h>
 #include <limits.h>
 
-#include "../common/fmt.h"
 #include "priv.h"
 
 const char *const spawn_programs[ROLE_COUNT] = { "parent", "logger", "relay",
@@ -17,21 +16,23 @@ const char *const spawn_programs[ROLE_COUNT] = { "parent", "logger", "relay",
 _Noreturn static void
 become(uint32_t role, int ctl, int log, int conf)
 {
-	char	 path[PATH_MAX];
-	int	 null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	char	 path[PATH_MAX + 16];	/* start/ bounds the first part */
 	sigset_t none;
 
-	fmt_print(path, sizeof(path), "%s/%s", args[ARG_LIBEXEC],
+	stpcpy(stpcpy(stpcpy(path, args[ARG_LIBEXEC]), "/"),
 	    spawn_programs[role]);
 	umask(077);
 	setsid();	/* the terminal's signals are for P */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	fd_place((int[]){ null, null, null, ctl, log, conf }, 6, 0);
-	closefrom(FD_CONF + 1);
+	dup2(ctl, FD_CTL);	/* each above all that has a fixed place */
+	dup2(log, FD_LOG);
+	dup2(conf, FD_CONF);
+	closefrom(conf == -1 ? FD_CONF : FD_CONF + 1);
 	execv(path, args + ARG_WORDS);
-	log_open(FD_LOG);
-	log_warn("cannot execute %s", path);
+	log_socket = FD_LOG;
+	log_words(LEVEL_ERROR, "cannot execute ", path, ": ",
+	    strerrordesc_np(errno), NULL);
 	_exit(127);
 }
 
@@ -71,5 +72,5 @@ spawn_close(struct proc *p)
 	close(p->log[0]);
 	close(p->log[1]);
 	p->pid = 0;
-	p->ctl = -1;
+	p->ctl = p->log[0] = p->log[1] = -1;
 }

@@ -12,15 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../common/fd.h"
 #include "../common/fmt.h"
 #include "../common/log.h"
 #include "../common/role.h"
 
 /* As in priv/priv.h, whose includes are not for here. */
 #define NTARGETS	16
-#define FD_STATUS	3
-#define FD_TARGETS	5
+#define FD_TARGETS	6	/* before: status, lock, notify */
+#define FD_GIVEN	(FD_TARGETS + NTARGETS)
 #define NWORDS		96
 
 static char  *words[NWORDS];
@@ -108,6 +107,23 @@ target_word(const struct option_log *l)
 	return (l->spec.kind == LOGSPEC_SYSLOG ? "syslog" : "-");
 }
 
+/* Puts n (at most 32) descriptors at `at', at + 1 ... without close-on-exec;
+   -1 leaves its place closed. */
+static void
+place(const int *fds, int n, int at)
+{
+	int high[32];
+
+	/* first out of the way: one may stand in another's place */
+	for (int i = 0; i < n; i++)
+		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 64);
+	for (int i = 0; i < n; i++) {
+		if (dup2(high[i], at + i) == -1)
+			close(at + i);
+		close(high[i]);
+	}
+}
+
 /* The environment is exactly TZ, if that is set. */
 _Noreturn static void
 execute(const struct options *o, const char *program)
@@ -142,12 +158,13 @@ check_programs(const struct options *o)
 }
 
 void
-exec_parent(const struct options *o, int status, int lock,
-    const int *targets)
+exec_parent(const struct options *o, const struct exec_fds *f)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int fds[2 + NTARGETS] = { status != -1 ? status : null,
-		lock != -1 ? lock : null };
+	int fds[FD_GIVEN] = { null, null, null,
+		f->status != -1 ? f->status : null,
+		f->lock != -1 ? f->lock : null,
+		f->notify != -1 ? f->notify : null };
 
 	check_programs(o);
 	add_text("sallyport: parent", "");
@@ -155,17 +172,20 @@ exec_parent(const struct options *o, int status, int lock,
 	add_text("", o->libexec);
 	add_text("", o->pidfile);
 	add_text("", o->config);
+	for (size_t i = 0; i < DIRS_MAX; i++)
+		add_text("", o->dirs[i]);
 	for (size_t i = 0; i < NTARGETS; i++) {
 		bool startup = i == LOGSPEC_STARTUP && wants_startup(o);
 
-		fds[2 + i] = i < o->nlogs ? targets[i] :
+		fds[FD_TARGETS + i] = i < o->nlogs ? f->targets[i] :
 		    startup ? STDERR_FILENO : null;
 		add_text("", i < o->nlogs ? target_word(&o->logs[i]) :
 		    startup ? "-" : "");
 	}
 	add_child_words(o);
-	fd_place(fds, 2 + NTARGETS, FD_STATUS);
-	closefrom(FD_TARGETS + NTARGETS);
+	place(fds, FD_GIVEN, 0);
+	place(f->given, f->ngiven, FD_GIVEN);
+	closefrom(FD_GIVEN + f->ngiven);
 	execute(o, "parent");
 }
 
@@ -173,7 +193,7 @@ void
 exec_relay(const struct options *o, int conf)
 {
 	add_child_words(o);
-	fd_place((int[]){ -1, -1, conf }, 3, FD_CTL);
+	place((int[]){ -1, -1, conf }, 3, FD_CTL);
 	closefrom(FD_CONF + 1);
 	execute(o, "relay");
 }

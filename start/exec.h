@@ -5,14 +5,20 @@
 #define START_EXEC_H
 
 #include "options.h"
+#include "service.h"
 
-/*
- * Executes P; status is the socket where the caller waits, lock the pid
- * file's descriptor (each -1: none), targets what the logger writes
- * to, o->nlogs of them.
- */
-_Noreturn void exec_parent(const struct options *o, int status, int lock,
-	    const int *targets);
+/* What P gets beside its words; -1: none. */
+struct exec_fds {
+	int status;			/* where the caller waits */
+	int lock;			/* the pid file's */
+	int notify;			/* the service manager's socket */
+	int targets[LOGSPEC_TARGETS + 1];	/* options.nlogs of them */
+	int ngiven;
+	int given[SERVICE_SOCKETS];	/* listening sockets */
+};
+
+_Noreturn void exec_parent(const struct options *o,
+	    const struct exec_fds *f);
 
 /*
  * --check, --print-config, --print-sandbox: executes the relay, which does

@@ -111,12 +111,14 @@ raise_nofile(const struct options *o)
  * ON ERROR: exit 1.
  */
 static void
-cut_capabilities(void)
+cut_capabilities(const struct options *o)
 {
 	capng_clear(CAPNG_SELECT_BOTH);
 	if (capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED |
 	    CAPNG_BOUNDING_SET, CAP_NET_BIND_SERVICE, CAP_SETUID, CAP_SETGID,
 	    CAP_SYS_CHROOT, CAP_KILL, CAP_SETPCAP, -1) == -1 ||
+	    (o->ndirs > 0 && capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE |
+	    CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_CHOWN, -1) == -1) ||
 	    capng_apply(CAPNG_SELECT_BOTH) != 0)
 		fatalx("the capabilities could not be cut");
 }
@@ -151,7 +153,7 @@ harden_self(const struct options *o)
 	if (setrlimit(RLIMIT_CORE, &core) == -1)
 		fatal("setrlimit");
 	if (o->root)
-		cut_capabilities();
+		cut_capabilities(o);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		fatal("prctl");
 	sigfillset(&all);

@@ -11,9 +11,10 @@
 
 #include <bsd/libutil.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
+#include "../common/conf_file.h"
+#include "../common/fd.h"
 #include "../common/log.h"
 #include "exec.h"
 #include "harden.h"
@@ -21,17 +22,17 @@
 
 static struct options options;
 
-/* The configuration for the modes that print: any file the user can read. */
+/* The configuration for the modes that print: as the daemon would take it. */
 static int
 open_config(void)
 {
-	int fd;
+	const char *why;
+	int	    fd;
 
 	if (options.mode == RUN_PRINT_SANDBOX || options.config[0] == '\0')
 		return (-1);
-	fd = open(options.config, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd == -1)
-		fatal("cannot open the configuration file %s", options.config);
+	if ((fd = conf_file_open(options.config, &why)) == -1)
+		fatalx("configuration file %s: %s", options.config, why);
 	return (fd);
 }
 
@@ -89,8 +90,7 @@ open_targets(int targets[LOGSPEC_TARGETS])
 		const struct option_log *l = &options.logs[i];
 
 		if (l->spec.kind == LOGSPEC_FILE)
-			targets[i] = open(l->path, O_WRONLY | O_APPEND |
-			    O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0640);
+			targets[i] = fd_open_log(l->path);
 		else if (l->spec.kind == LOGSPEC_SYSLOG)
 			targets[i] = socket(AF_UNIX,
 			    SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -105,20 +105,22 @@ open_targets(int targets[LOGSPEC_TARGETS])
 int
 main(int argc, char **argv)
 {
-	struct pidfh *file;
-	int	      targets[LOGSPEC_TARGETS], status = -1;
+	struct exec_fds fds = { .status = -1, .lock = -1 };
+	struct pidfh   *file;
 
 	harden_start();
 	options_parse(&options, argc, argv);
 	if (options.mode != RUN_DAEMON)
 		exec_relay(&options, open_config());
-	file = lock_pid_file();
+	fds.ngiven = service_sockets(fds.given);
+	fds.notify = service_notify();
+	if ((file = lock_pid_file()) != NULL)
+		fds.lock = pidfile_fileno(file);
 	if (options.daemonize)
-		status = detach();
+		fds.status = detach();
 	if (file != NULL && pidfile_write(file) == -1)
 		fatal("option -P: cannot write %s", options.pidfile);
 	harden_self(&options);	/* before: P must be able to open them too */
-	open_targets(targets);
-	exec_parent(&options, status, file == NULL ? -1 :
-	    pidfile_fileno(file), targets);
+	open_targets(fds.targets);
+	exec_parent(&options, &fds);
 }

@@ -165,6 +165,12 @@ act_bind(void)
 		m.index++;
 	if (strcmp(action, "family") == 0)
 		m.u.addr.family = AF_UNIX;
+	if (strncmp(action, "unix", 4) == 0) {
+		m.type = WIRE_BINDUNIX;
+		m.u.addr = (struct wire_addr){ .family = AF_UNIX };
+		strcpy(m.u.addr.local.name,
+		    strcmp(action, "unixup") == 0 ? "../x" : "x");
+	}
 	tell(&m, sizeof(m), 0);
 }
 
@@ -312,7 +318,8 @@ static const struct {
 	{ "fds", act_fd }, { "need", act_need }, { "version", act_version },
 	{ "zero", act_type }, { "go", act_type }, { "unknown", act_type },
 	{ "stray", act_stray }, { "bind", act_bind }, { "index", act_bind },
-	{ "family", act_bind }, { "ready", act_ready },
+	{ "family", act_bind }, { "unix", act_bind }, { "unixup", act_bind },
+	{ "ready", act_ready },
 	{ "miscount", act_ready }, { "flood", act_flood },
 	{ "answers", act_answers }, { "logs", act_logs },
 	{ "exit0", act_exit }, { "exit1", act_exit }, { "segv", act_segv },

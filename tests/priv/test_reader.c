@@ -317,7 +317,8 @@ try_stray(enum phase phase, uint32_t speaker, struct wire m, size_t used)
 			struct wire bad = m;
 
 			bad.u.raw[i] = (uint8_t)(1u << bit);
-			try_instead(phase, speaker, &bad, "stray bytes");
+			try_instead(phase, speaker, &bad,
+			    "a malformed message");
 		}
 }
 
@@ -398,7 +399,7 @@ try_addr(const struct wire_addr *a, bool good)
 	struct wire m = { .type = WIRE_BIND };
 
 	m.u.addr = *a;
-	try_instead(NEEDED, 0, &m, good ? NULL : "bad address");
+	try_instead(NEEDED, 0, &m, good ? NULL : "a malformed message");
 }
 
 static void

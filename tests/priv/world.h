@@ -53,6 +53,7 @@ struct kid {
 /* main.c has these; the tests are linked without it */
 char	 **args;
 uint32_t   workers;
+int	   given = FD_GIVEN;
 
 static struct kid   kids[KIDS_MAX];
 static pid_t	    last_pid = KIDS_FIRST;
@@ -411,7 +412,7 @@ world_make(void **state)
 	fds_at_start = fds_open();
 	if (__real_socketpair(AF_UNIX, SOCK_SEQPACKET, 0, log_pair) == -1)
 		return (-1);
-	log_open(log_pair[1]);
+	log_socket = log_pair[1];
 	hush();
 	return (0);
 }
@@ -424,7 +425,7 @@ world_end(void **state)
 	fault_fork = fault_pair = (struct fault){ 0, 0 };
 	for (struct gen *g = gens; g < gens + GEN_MAX; g++)
 		gen_kill(g, NULL);
-	log_open(STDERR_FILENO);
+	log_socket = -1;
 	close(log_pair[0]);
 	close(log_pair[1]);
 	for (int i = 0; i < KIDS_MAX; i++)

@@ -699,7 +699,7 @@ test_trap_line(void)
 		tap_die("fork");
 	if (pid == 0) {
 		dup2(fd[1], STDERR_FILENO);
-		log_open(STDERR_FILENO);
+		log_socket = -1;
 		confined(FILTER_LOGGER, SYS_getcwd, arg);
 	}
 	close(fd[1]);
@@ -742,7 +742,7 @@ main(void)
 		tap_die(jail);
 	dup2(null, STDIN_FILENO);
 #ifdef SALLYPORT_TRAP
-	log_open(null);		/* each denied call has its line */
+	log_socket = null;		/* each denied call has its line */
 #endif
 	if (SANDBOX)
 		run_all();

@@ -32,7 +32,7 @@ setup(void **state)
 	(void)state;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == -1)
 		return (-1);
-	log_open(pair[1]);
+	log_socket = pair[1];
 	return (0);
 }
 
@@ -46,7 +46,7 @@ teardown(void **state)
 	if (setup(NULL) == -1)
 		return (-1);
 	log_text(LEVEL_DEBUG, "the last");
-	log_open(STDERR_FILENO);
+	log_socket = -1;
 	close(pair[0]);
 	close(pair[1]);
 	return (0);
@@ -293,7 +293,7 @@ run(void (*f)(void), char *out, size_t size)
 static void
 plain(void)
 {
-	log_open(STDERR_FILENO);
+	log_socket = -1;
 	log_text(LEVEL_NOTICE, "to %s", "you");
 	log_warnx("and you");
 }
@@ -308,7 +308,7 @@ dies(void)
 static void
 dies_plainly(void)
 {
-	log_open(STDERR_FILENO);
+	log_socket = -1;
 	errno = EACCES;
 	fatalx("cannot go on");
 }

@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "../../common/role.h"
 #include "../../common/wire.h"
 
 static int pair[2];
@@ -64,6 +65,21 @@ static const struct {
 
 /* --- wire_clean ----------------------------------------------------------- */
 
+/* One that is clean. */
+static struct wire
+good(uint32_t type)
+{
+	struct wire m = { .type = type, .index = UINT32_MAX };
+
+	if (type == WIRE_BIND) {
+		m.u.addr.family = AF_INET6;
+	} else if (type == WIRE_BINDUNIX) {
+		m.u.addr.family = AF_UNIX;
+		memset(m.u.addr.local.name, 'x', WIRE_NAME - 1);
+	}
+	return (m);
+}
+
 static void
 test_clean(void **state)
 {
@@ -71,15 +87,76 @@ test_clean(void **state)
 
 	(void)state;
 	for (i = 0; i < TYPES; i++)
-		for (byte = 0; byte < sizeof(((struct wire *)0)->u); byte++) {
-			struct wire m = { .type = types[i].type,
-				.index = UINT32_MAX };
+		for (byte = types[i].used; byte < sizeof(((struct wire *)0)->u);
+		    byte++) {
+			struct wire m = good(types[i].type);
 
 			assert_true(wire_clean(&m));
 			m.u.raw[byte] = 0x80;
-			if (wire_clean(&m) != (byte < types[i].used))
+			if (wire_clean(&m))
 				fail_msg("type %u, byte %zu", m.type, byte);
 		}
+}
+
+static void
+try_local(const struct wire *m, bool clean)
+{
+	if (wire_clean(m) != clean)
+		fail_msg("family %u port %u mode %o dir %u name '%.*s'",
+		    m->u.addr.family, m->u.addr.port, m->u.addr.local.mode,
+		    m->u.addr.local.dir, WIRE_NAME, m->u.addr.local.name);
+}
+
+/* One path component that is not hidden, a mode, a directory that can be. */
+static void
+test_clean_unix(void **state)
+{
+	static const struct {
+		const char *name;
+		bool clean;
+	} names[] = { { "", false }, { ".", false }, { "..", false },
+		{ ".x", false }, { "/", false }, { "/x", false },
+		{ "x/", false }, { "x/y", false }, { "../x", false },
+		{ "x", true }, { "x.y", true }, { "x..", true },
+		{ "\001\377", true },
+		{ "1234567890123456789012345678901", true } };
+	struct wire m;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		m = good(WIRE_BINDUNIX);
+		memset(m.u.addr.local.name, 0, WIRE_NAME);
+		memcpy(m.u.addr.local.name, names[i].name,
+		    strlen(names[i].name));
+		try_local(&m, names[i].clean);
+	}
+	m = good(WIRE_BINDUNIX);		/* no NUL */
+	m.u.addr.local.name[WIRE_NAME - 1] = 'x';
+	try_local(&m, false);
+	m = good(WIRE_BINDUNIX);		/* something behind it */
+	m.u.addr.local.name[7] = '\0';
+	try_local(&m, false);
+	for (unsigned n = 0; n <= UINT16_MAX; n++) {
+		m = good(WIRE_BINDUNIX);
+		m.u.addr.local.mode = (uint16_t)n;
+		try_local(&m, n <= 0777);
+		m = good(WIRE_BINDUNIX);
+		m.u.addr.local.dir = (uint16_t)n;
+		try_local(&m, n < DIRS_MAX);
+		m = good(WIRE_BINDUNIX);
+		m.u.addr.port = (uint16_t)n;
+		try_local(&m, n == 0);
+		m = good(WIRE_BINDUNIX);
+		m.u.addr.family = (uint16_t)n;
+		try_local(&m, n == AF_UNIX);
+	}
+	for (unsigned bit = 0; bit < 32; bit++) {
+		m = good(WIRE_BINDUNIX);
+		m.u.addr.backlog = 1u << bit;
+		m.u.addr.tag = m.u.addr.local.uid = m.u.addr.local.gid =
+		    1u << bit;
+		try_local(&m, bit < 31);
+	}
 }
 
 static void
@@ -92,7 +169,7 @@ test_clean_types(void **state)
 	for (uint32_t type = 0; type < 1000; type++) {
 		for (i = 0; i < TYPES && types[i].type != type; i++)
 			;
-		m.type = type;
+		m = good(type);
 		assert_int_equal(wire_clean(&m), i < TYPES);
 	}
 	m.type = UINT32_MAX;
@@ -123,10 +200,10 @@ test_round(void **state)
 
 	(void)state;
 	for (i = 0; i < TYPES; i++) {
-		memset(&m, 0, sizeof(m));
-		m.type = types[i].type;
+		m = good(types[i].type);
 		m.index = 0xa0b0c0d0u + (uint32_t)i;
-		memset(m.u.raw, 0x5a, types[i].used);
+		if (m.type != WIRE_BIND && m.type != WIRE_BINDUNIX)
+			memset(m.u.raw, 0x5a, types[i].used);
 		assert_int_equal(wire_send(pair[1], &m, -1), 0);
 		memset(&got, 0xff, sizeof(got));
 		fd = 4711;
@@ -339,6 +416,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_clean),
+		cmocka_unit_test(test_clean_unix),
 		cmocka_unit_test(test_clean_types),
 		with_pair(test_round),
 		with_pair(test_order),

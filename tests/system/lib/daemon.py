@@ -20,7 +20,7 @@ class Daemon:
 
     def __init__(self, command, files=None, stdin=subprocess.DEVNULL,
                  conf=None, preexec=None, env=None,
-                 stderr=subprocess.PIPE):
+                 stderr=subprocess.PIPE, pass_fds=()):
         def prepare():
             if preexec is not None:
                 preexec()
@@ -34,7 +34,7 @@ class Daemon:
         self.known = {}         # every process seen, by pid
         self.popen = subprocess.Popen(
             command, stdin=stdin, stdout=subprocess.PIPE,
-            stderr=stderr, env=env,
+            stderr=stderr, env=env, pass_fds=pass_fds,
             preexec_fn=prepare if files or preexec else None)
         # lines that don't fit are lost, and this reader is slow
         fcntl.fcntl(self.popen.stdout, F_SETPIPE_SZ, 1 << 20)
