@@ -180,7 +180,8 @@ DEPS_BUILD = gcc libc6-dev make libseccomp-dev libcap-ng-dev libbsd-dev
 DEPS_DEMO  = nginx-light curl python3
 DEPS_TEST  = libcmocka-dev python3 python3-pytest iproute2 nginx-light curl \
 	redis-server redis-tools postgresql openssh-server openssh-client \
-	netcat-openbsd strace procps lsof
+	netcat-openbsd strace procps lsof \
+	systemd logrotate bubblewrap python3-seccomp
 DEPS_LINT  = clang libclang-rt-dev llvm clang-format clang-tidy cppcheck \
 	shellcheck mandoc git
 
@@ -199,19 +200,58 @@ EXEC = $(DESTDIR)$(PREFIX)/libexec/sallyport
 MAN  = $(DESTDIR)$(PREFIX)/share/man
 DOC  = $(DESTDIR)$(PREFIX)/share/doc/sallyport
 
+ETC  = $(DESTDIR)$(SYSCONFDIR)
+
+SYSCONFDIR  = /etc
+SYSTEMDDIR  = $(PREFIX)/lib/systemd/system
+SYSUSERSDIR = $(PREFIX)/lib/sysusers.d
+TMPFILESDIR = $(PREFIX)/lib/tmpfiles.d
+# which of dist/sysv and dist/openrc becomes the init script
+INIT        = sysv
+
 install: all
-	install -d $(SBIN) $(EXEC) $(MAN)/man5 $(MAN)/man8 $(DOC)
+	install -d $(SBIN) $(EXEC) $(MAN)/man5 $(MAN)/man8 $(DOC)/examples
 	install -m 0755 $(B)/sbin/sallyport $(SBIN)
 	install -m 0755 $(filter $X/%,$(PROGRAMS)) $(EXEC)
 	install -d -m 0555 $(EXEC)/empty
 	install -m 0644 man/sallyport.8 $(MAN)/man8
 	install -m 0644 man/sallyport.conf.5 $(MAN)/man5
-	install -m 0644 dist/sallyport.conf README.md LICENSE $(DOC)
+	install -m 0644 dist/sallyport.conf README.md SECURITY.md LICENSE $(DOC)
+	install -m 0644 $(wildcard dist/examples/*.conf) \
+		dist/systemd/sallyport.socket $(DOC)/examples
 
+# $(call put,MODE,FILE,TARGET): the files of dist/ name PREFIX's default
+put = sed 's|/usr/local/|$(PREFIX)/|g' dist/$2 >$3 && chmod $1 $3
+# $(call conf,FILE,TARGET): what an administrator may have changed stays
+conf = if [ -e $2 ]; then echo "$2: kept"; \
+	else install -m 0644 dist/$1 $2; fi
+unconf = if cmp -s dist/$1 $2; then rm $2; \
+	elif [ -e $2 ]; then echo "$2: changed, kept"; fi
+
+install-dist:
+	install -d $(DESTDIR)$(SYSTEMDDIR) $(DESTDIR)$(SYSUSERSDIR) \
+		$(DESTDIR)$(TMPFILESDIR) $(ETC)/default $(ETC)/init.d \
+		$(ETC)/logrotate.d
+	$(call put,0644,systemd/sallyport.service,$(DESTDIR)$(SYSTEMDDIR)/sallyport.service)
+	$(call put,0755,$(INIT)/sallyport,$(ETC)/init.d/sallyport)
+	install -m 0644 dist/sysusers.d/sallyport.conf $(DESTDIR)$(SYSUSERSDIR)
+	install -m 0644 dist/tmpfiles.d/sallyport.conf $(DESTDIR)$(TMPFILESDIR)
+	@$(call conf,default/sallyport,$(ETC)/default/sallyport)
+	@$(call conf,logrotate/sallyport,$(ETC)/logrotate.d/sallyport)
+
+# Directories that others share go only from a tree of its own, when empty.
 uninstall:
 	rm -f $(SBIN)/sallyport $(MAN)/man8/sallyport.8 \
-		$(MAN)/man5/sallyport.conf.5
+		$(MAN)/man5/sallyport.conf.5 \
+		$(DESTDIR)$(SYSTEMDDIR)/sallyport.service \
+		$(DESTDIR)$(SYSUSERSDIR)/sallyport.conf \
+		$(DESTDIR)$(TMPFILESDIR)/sallyport.conf \
+		$(ETC)/init.d/sallyport
 	rm -rf $(EXEC) $(DOC)
+	@$(call unconf,default/sallyport,$(ETC)/default/sallyport)
+	@$(call unconf,logrotate/sallyport,$(ETC)/logrotate.d/sallyport)
+	@[ -z "$(DESTDIR)" ] || \
+		find "$(DESTDIR)" -mindepth 1 -type d -empty -delete
 
 clean:
 	rm -rf build build-* $(B)
@@ -221,6 +261,7 @@ help:
 
 # help: make            build the release into build/ and run it from there
 # help: make install    DESTDIR= PREFIX=/usr/local;  also: make uninstall
+# help: make install-dist  unit, init script (INIT=sysv|openrc), logrotate ...
 # help: make demo       see it work; KEEP=1 leaves it running until Ctrl-C
 # help: make check      all tests; check-unit, -priv, -evil, -sandbox, -system
 # help: make asan       build with sanitizers, without sandbox (build-asan)
@@ -232,7 +273,7 @@ help:
 # help: make clean      remove build and build-*
 
 .PHONY: all asan budget check clean demo deps deps-demo deps-test fuzz help \
-	install lint programs-fuzz programs-tests trap uninstall FORCE \
+	install install-dist lint programs-fuzz programs-tests trap uninstall FORCE \
 	$(GROUPS:%=check-%) $(GROUPS:%=programs-%)
 .SECONDARY:
 
