@@ -297,9 +297,13 @@ def test_logrotate(box, cell):
     log_has(cell, 'session')
     assert script(cell, 'stop')[0] == 0
     # a pid file that nobody has locked names somebody else
-    cell.path(PID).write_text('1\n')
+    other = cell.run('pgrep', '-x', 'cat')[1]
+    assert other.strip().isdigit()
+    cell.path(PID).write_text(other)
+    cell.path(LOG).write_text('not empty\n')
     assert cell.run(*rotate) == (0, '')
-    assert cell.popen.poll() is None
+    assert 'not empty' in cell.path(LOG + '.1').read_text()
+    assert cell.run('pgrep', '-x', 'cat') == (0, other)
     status, said = cell.run('logrotate', '-d', '/etc/logrotate.d/sallyport')
     assert status == 0 and 'error' not in said, said
 
