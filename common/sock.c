@@ -33,16 +33,17 @@ static union address
 address(const struct wire_addr *a, const char *dir, const char *front,
     const char *behind)
 {
-	union address u = { .in6.sin6_family = a->family,
-		.in6.sin6_port = htons(a->port) };
+	union address u = { .un.sun_family = a->family };
 
 	if (a->family == AF_UNIX) {
 		/* start/ and reader.c have seen to it that this fits */
 		stpcpy(stpcpy(stpcpy(stpcpy(stpcpy(u.un.sun_path, dir), "/"),
 		    front), a->local.name), behind);
 	} else if (a->family == AF_INET) {
+		u.in.sin_port = htons(a->port);
 		memcpy(&u.in.sin_addr, a->inet.ip, sizeof(u.in.sin_addr));
 	} else {
+		u.in6.sin6_port = htons(a->port);
 		memcpy(&u.in6.sin6_addr, a->inet.ip, sizeof(u.in6.sin6_addr));
 		u.in6.sin6_scope_id = a->inet.scope;
 	}

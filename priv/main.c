@@ -114,8 +114,9 @@ obey(uint32_t sig)
 			load_drain(g);
 	} else if (sig == SIGHUP) {
 		log_words(LEVEL_NOTICE, "SIGHUP", NULL);
-		notify_send("RELOADING=1");
 		logs_reopen();
+		if (!ending)
+			notify_send("RELOADING=1");
 		hup = true;	/* one reload for many */
 		told = false;
 	}
