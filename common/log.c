@@ -11,7 +11,7 @@
 #include <string.h>
 
 int		log_socket = -1;
-static uint32_t log_lost;
+uint32_t	log_lost;
 
 void
 log_send(struct log_line *l)

@@ -12,11 +12,13 @@
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define LOG_MAX		2048
 #define LOG_MAGIC	0x5350u
+#define LOG_REPORT	0x80u	/* in log_head.level: see log_begin_report() */
 
 enum log_level {		/* the levels of tcpproxy(8) */
 	LEVEL_OFF = 0,
@@ -29,7 +31,7 @@ enum log_level {		/* the levels of tcpproxy(8) */
 
 struct log_head {
 	uint16_t magic;		/* LOG_MAGIC */
-	uint8_t  level;		/* enum log_level, 1 to 5 */
+	uint8_t  level;		/* enum log_level, 1 to 5; LOG_REPORT */
 	uint8_t  nfields;
 	uint32_t lost;		/* lines dropped before this one */
 };
@@ -48,6 +50,8 @@ struct log_line {
  * modes that print) log_text() and fatal() write plain text to standard error.
  */
 extern int log_socket;
+
+extern uint32_t log_lost;	/* lines, since the last one that fitted */
 
 /*
  * One line of several words, NULL at the end: for P, which does without a
@@ -91,5 +95,16 @@ void	log_add(struct log_line *l, const char *text);	/* before fields */
 void	log_str(struct log_line *l, const char *key, const char *value);
 void	log_num(struct log_line *l, const char *key, uint64_t value);
 void	log_send(struct log_line *l);
+
+/*
+ * A line of a report that was asked for, at LEVEL_NOTICE.  The logger limits
+ * the rate of these apart from all others, so that a flood does not drown
+ * what is asked about it.
+ */
+void	log_begin_report(struct log_line *l, const char *text);
+
+/* Like log_send(), but a line that does not fit now is not counted: false,
+   and the caller tries again. */
+bool	log_try(struct log_line *l);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * Fields of a log line.  Runs in the children that log sessions; apart from
- * log.c so that P, which has no fields to log, does not contain it.
+ * Fields of a log line, and lines of reports.  Runs in the children that log
+ * sessions; apart from log.c so that P, which has neither, does not contain
+ * it.
  */
 #include <string.h>
 
@@ -19,6 +20,25 @@ add_field(struct log_line *l, char type, const char *key, const char *value)
 	memcpy(l->buf + l->len + klen, value, vlen);
 	l->len += klen + vlen;
 	l->head.nfields++;
+}
+
+void
+log_begin_report(struct log_line *l, const char *text)
+{
+	log_begin(l, LEVEL_NOTICE, text);
+	l->head.level |= LOG_REPORT;
+}
+
+bool
+log_try(struct log_line *l)
+{
+	uint32_t lost = log_lost;
+
+	log_send(l);
+	if (log_lost == 0)
+		return (true);
+	log_lost = lost;
+	return (false);
 }
 
 void

@@ -118,17 +118,19 @@ logfmt_parse(const void *message, size_t len, struct logfmt_entry *e)
 {
 	const char *p = message, *end = p + len, *key, *value;
 	struct log_head head;
-	unsigned i;
+	unsigned i, level;
 	char type;
 
 	if (len < sizeof(head) || len > LOG_MAX)
 		return (-1);
 	memcpy(&head, p, sizeof(head));
-	if (head.magic != LOG_MAGIC || head.level < LEVEL_ERROR ||
-	    head.level > LEVEL_DEBUG)
+	level = head.level & ~LOG_REPORT;
+	if (head.magic != LOG_MAGIC || level < LEVEL_ERROR ||
+	    level > LEVEL_DEBUG)
 		return (-1);
 	p += sizeof(head);
-	e->level = (enum log_level)head.level;
+	e->level = (enum log_level)level;
+	e->report = (head.level & LOG_REPORT) != 0;
 	e->lost = head.lost;
 	e->nfields = head.nfields;
 	e->text = string_take(&p, end);

@@ -6,6 +6,7 @@
 #ifndef COMMON_LOGFMT_H
 #define COMMON_LOGFMT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -35,6 +36,7 @@ struct logfmt_who {
 struct logfmt_entry {		/* one line */
 	struct logfmt_who who;
 	enum log_level level;
+	bool report;		/* LOG_REPORT */
 	uint32_t lost;		/* lines that the sender dropped before */
 	const char *text;
 	unsigned nfields;

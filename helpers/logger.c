@@ -38,17 +38,22 @@
 /*
  * Lines per second and at once that one sender may have written, and how
  * many of the latter are kept for lines of level NOTICE and worse, so that a
- * flood of session lines does not hide an error.
+ * flood of session lines does not hide an error.  Reports, which somebody has
+ * asked for, have an account of their own.
  */
 #define RATE		1000
 #define BURST		5000
 #define RESERVE		1000
 
+struct account {
+	uint64_t tokens;	/* thousandths of a line */
+	uint64_t filled;	/* when they were last added to */
+};
+
 struct sender {
 	int fd;			/* -1: free */
 	struct logfmt_who who;
-	uint64_t tokens;	/* thousandths of a line */
-	uint64_t filled;	/* when they were last added to */
+	struct account account[2];	/* of reports: the second one */
 	uint64_t suppressed;	/* by the rate limit */
 	uint64_t lost;		/* by the sender */
 	uint64_t bad;		/* messages that are none */
@@ -82,7 +87,8 @@ sender_add(const struct logfmt_who *who, int fd)
 		return;
 	}
 	*s = (struct sender){
-		.fd = fd, .who = *who, .filled = now, .tokens = BURST * 1000
+		.fd = fd, .who = *who, .account = {
+		    { BURST * 1000, now }, { BURST * 1000, now } }
 	};
 	nsenders++;
 }
@@ -120,19 +126,20 @@ sender_close(struct sender *s)
 
 /* Takes one line off the sender's account, if there is one left. */
 static bool
-sender_may(struct sender *s, enum log_level level)
+sender_may(struct sender *s, const struct logfmt_entry *e)
 {
-	uint64_t least = level <= LEVEL_NOTICE ? 1 : RESERVE + 1;
+	struct account *a = &s->account[e->report];
+	uint64_t least = e->level <= LEVEL_NOTICE ? 1 : RESERVE + 1;
 
 	if (s->who.role == ROLE_PARENT || s->who.role == ROLE_LOGGER)
 		return (true);
-	s->tokens += (now - s->filled) * RATE;
-	s->filled = now;
-	if (s->tokens > BURST * 1000)
-		s->tokens = BURST * 1000;
-	if (s->tokens < least * 1000)
+	a->tokens += (now - a->filled) * RATE;
+	a->filled = now;
+	if (a->tokens > BURST * 1000)
+		a->tokens = BURST * 1000;
+	if (a->tokens < least * 1000)
 		return (false);
-	s->tokens -= 1000;
+	a->tokens -= 1000;
 	return (true);
 }
 
@@ -160,7 +167,7 @@ sender_message(struct sender *s, const char *buf, size_t len)
 	}
 	if (!target_wants(e.level))
 		return;
-	if (sender_may(s, e.level)) {
+	if (sender_may(s, &e)) {
 		target_line(&e);
 	} else {
 		s->suppressed++;

@@ -24,6 +24,7 @@ LOGGER = BUILD / 'libexec/sallyport/logger'
 HELPER, DRAIN, LOG = 16, 20, 22         # enum wire_type
 PARENT, OWN, RELAY, DIALER, RESOLVER = range(5)     # enum role
 ERROR, WARNING, NOTICE, INFO, DEBUG = range(1, 6)
+REPORT = 0x80                           # LOG_REPORT
 STARTUP = 15
 
 STAMP = r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d '
@@ -349,6 +350,27 @@ def test_rate(start, tmp_path):
     left_out = [int(match[1]) for match in left_out if match]
     assert written >= 4000
     assert left_out and written + sum(left_out) == 20000
+
+
+def test_rate_of_reports(start, tmp_path):
+    """A flood, even of errors, does not drown a report; nor is a report
+    without a limit."""
+    logger = start('file:4')
+    logger.target(0, append_to(tmp_path / 'log'))
+    relay = logger.sender()
+    flood(logger, relay, 20000, ERROR)
+    flood(logger, relay, 5000, REPORT | NOTICE)
+    flood(logger, relay, 20000, REPORT | NOTICE)
+    flood(logger, relay, 100, ERROR)
+    assert logger.stop() == 0
+    lines = unstamped(tmp_path / 'log')
+    report = [line for line in lines if line.startswith('notice relay')]
+    assert report[:5000] == [f'notice relay[2.1]: {i}' for i in range(5000)]
+    left_out = [re.search(r': (\d+) lines from relay.* suppressed', line)
+                for line in lines]
+    left_out = sum(int(match[1]) for match in left_out if match)
+    written = sum('relay[2.1]: ' in line for line in lines)
+    assert left_out and written + left_out == 45100
 
 
 def test_lost_by_sender(start, tmp_path):

@@ -244,6 +244,38 @@ test_full(void **state)
 	assert_false(take(&m));
 }
 
+/* A report's line that does not fit is sent again, so it is not lost. */
+static void
+test_try(void **state)
+{
+	struct log_line l;
+	struct message m;
+
+	(void)state;
+	log_begin_report(&l, "of a report");
+	log_num(&l, "n", 1);
+	while (log_try(&l))
+		continue;
+	assert_false(log_try(&l));
+	while (take(&m))
+		assert_int_equal(m.head.lost, 0);
+	assert_true(log_try(&l));
+	assert_true(take(&m));
+	assert_int_equal(m.head.level, LOG_REPORT | LEVEL_NOTICE);
+	assert_int_equal(m.head.lost, 0);
+	assert_string_equal(m.body, "of a report");
+	/* but others that were lost stay counted */
+	while (log_try(&l))
+		continue;
+	log_text(LEVEL_INFO, "lost");
+	assert_false(log_try(&l));
+	while (take(&m))
+		continue;
+	assert_true(log_try(&l));
+	assert_true(take(&m));
+	assert_int_equal(m.head.lost, 1);
+}
+
 /* Nobody reads any more: no signal, no exit. */
 static void
 test_closed(void **state)
@@ -349,6 +381,7 @@ main(void)
 		with_pair(test_field_too_long),
 		with_pair(test_many_fields),
 		with_pair(test_full),
+		with_pair(test_try),
 		with_pair(test_closed),
 		with_pair(test_plain),
 		with_pair(test_fatal),

@@ -668,6 +668,23 @@ test_parse_too_long(void **state)
 	refused(message, LOG_MAX + 1);
 }
 
+/* It is known as one, and looks like any other line. */
+static void
+test_report(void **state)
+{
+	struct logfmt_entry e;
+
+	(void)state;
+	log_begin_report(&line, "x");
+	e = entry();
+	assert_true(e.report);
+	assert_int_equal(e.level, LEVEL_NOTICE);
+	assert_string_equal(text_of(&e), STAMP " notice relay[2.1]: x\n");
+	log_begin(&line, LEVEL_NOTICE, "x");
+	e = entry();
+	assert_false(e.report);
+}
+
 static void
 test_parse_head(void **state)
 {
@@ -677,6 +694,9 @@ test_parse_head(void **state)
 		{ .magic = LOG_MAGIC, .level = 0 },
 		{ .magic = LOG_MAGIC, .level = 6 },
 		{ .magic = LOG_MAGIC, .level = 255 },
+		{ .magic = LOG_MAGIC, .level = LOG_REPORT },
+		{ .magic = LOG_MAGIC, .level = LOG_REPORT | 6 },
+		{ .magic = LOG_MAGIC, .level = 0x40 | 3 },
 		{ .magic = LOG_MAGIC, .level = 3, .nfields = 1 },
 		{ .magic = LOG_MAGIC, .level = 3, .nfields = 3 },
 		{ .magic = LOG_MAGIC, .level = 3, .nfields = 255 },
@@ -808,6 +828,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_levels),
+		cmocka_unit_test(test_report),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_values),
