@@ -29,6 +29,7 @@
 #define ACCEPT_PAUSE_MIN	100	/* ms */
 #define ACCEPT_PAUSE_MAX	1000
 #define ACCEPT_PROBE	5000	/* ms: is the limit higher again? */
+#define ACCEPT_QUIET	1000	/* ms between two lines about the same */
 
 enum accept_result {
 	ACCEPT_OK,
@@ -38,52 +39,71 @@ enum accept_result {
 
 /* Lines that could come with every client: one in a second. */
 static bool
-accept_may_log(struct relay *r)
+accept_may_log(const struct relay *r, uint64_t *quiet_until)
 {
-	if (r->now < r->acceptor.quiet_until)
+	if (r->now < *quiet_until)
 		return (false);
-	r->acceptor.quiet_until = r->now + 1000;
+	*quiet_until = r->now + ACCEPT_QUIET;
 	return (true);
 }
 
-/* Is there room for one more client of anybody? */
-static bool
+/* The same for any listener, without a limit of its own. */
+static enum accept_room
 accept_room_any(const struct relay *r)
 {
 	const struct acceptor *a = &r->acceptor;
 
-	return (session_room(r) && dial_room(&r->dialer) &&
-	    a->fds + r->dialer.pending + FDS_SESSION + FDS_RESERVE <=
-	    a->fds_most);
+	if (a->paused)
+		return (ACCEPT_PAUSED);
+	if (!session_room(r))
+		return (ACCEPT_RELAY_FULL);
+	if (!dial_room(&r->dialer))
+		return (ACCEPT_DIALER_BUSY);
+	if (a->fds + r->dialer.pending + FDS_SESSION + FDS_RESERVE >
+	    a->fds_most)
+		return (ACCEPT_NO_FDS);
+	return (ACCEPT_ROOM);
 }
 
-static bool
+enum accept_room
 accept_room(const struct relay *r, const struct listener *l)
 {
 	const struct route *z = &r->routes[l->stanza];
 
-	return (z->sessions < z->limit && accept_room_any(r));
+	if (z->sessions >= z->limit && z->limit < r->sessions.count)
+		return (ACCEPT_LISTENER_FULL);
+	return (accept_room_any(r));
 }
 
+/* Says why clients of this listener wait. */
 static void
-accept_tell_full(struct relay *r, const struct listener *l)
+accept_tell(struct relay *r, const struct listener *l, enum accept_room why)
 {
-	const struct route *z = &r->routes[l->stanza];
+	struct route *z = &r->routes[l->stanza];
+	struct acceptor *a = &r->acceptor;
 	char text[NETADDR_TEXT];
 
-	if (!accept_may_log(r))
+	/* who has reached a limit of its own must not hush up the others */
+	if (why == ACCEPT_PAUSED || !accept_may_log(r, why ==
+	    ACCEPT_LISTENER_FULL ? &z->quiet_until : &a->quiet_until))
 		return;
 	netaddr_text(&l->addr, text);
-	if (z->sessions >= z->limit)
+	if (why == ACCEPT_LISTENER_FULL)
 		log_warnx("clients of %s wait: it has its limit of %u "
-		    "sessions", text, z->limit);
-	else if (!session_room(r))
+		    "session%s in this relay", text, z->limit,
+		    z->limit == 1 ? "" : "s");
+	else if (why == ACCEPT_RELAY_FULL)
 		log_warnx("clients of %s wait: this relay has its limit of "
-		    "%u sessions", text, r->sessions.count);
-	else if (!dial_room(&r->dialer))
-		log_warnx("clients of %s wait: the dialer is busy", text);
+		    "%u session%s", text, r->sessions.count,
+		    r->sessions.count == 1 ? "" : "s");
+	else if (why == ACCEPT_DIALER_BUSY)
+		log_warnx("clients of %s wait: the dialer is busy with %u "
+		    "connections", text, r->dialer.pending);
 	else
-		log_warnx("clients of %s wait: no more descriptors", text);
+		log_warnx("clients of %s wait: %llu of at most %llu "
+		    "descriptors are in use", text,
+		    (unsigned long long)(a->fds + r->dialer.pending),
+		    (unsigned long long)a->fds_most);
 }
 
 static void
@@ -103,8 +123,10 @@ accept_park(struct relay *r, struct listener *l)
 	struct acceptor *a = &r->acceptor;
 	uint32_t n = (uint32_t)(l - r->listeners) + 1;
 
-	if (l->state == LISTENER_WATCHED)
+	if (l->state == LISTENER_WATCHED) {
 		loop_unwatch(r, l->fd);
+		l->pauses++;
+	}
 	l->state = LISTENER_PARKED;
 	l->next = 0;
 	if (a->parked_first == 0)
@@ -153,7 +175,7 @@ accept_pause(struct relay *r, const struct listener *l, int error)
 	a->paused = true;
 	timer_start(&r->wheel, r->sessions.count + TIMER_ACCEPT,
 	    r->now + a->delay);
-	if (accept_may_log(r)) {
+	if (accept_may_log(r, &a->quiet_until)) {
 		errno = error;
 		log_warn("no client of %s can be accepted now",
 		    netaddr_text(&l->addr, text));
@@ -205,28 +227,31 @@ accept_one(struct relay *r, struct listener *l)
 			r->acceptor.delay = 0;
 			return (ACCEPT_OK);
 		}
+		l->refused++;
 	}
 	accept_pause(r, l, errno);
 	return (ACCEPT_SHORT);
 }
 
 /*
- * Accepts at most n clients.  Afterwards the listener is watched, or parked
- * if there is no room.
+ * Accepts at most n clients, of whom one waits.  Afterwards the listener is
+ * watched, or parked if there was no room; who took the last place need not
+ * have left anybody waiting, and epoll tells if so.
  */
 static void
 accept_some(struct relay *r, struct listener *l, uint32_t n)
 {
 	enum accept_result result = ACCEPT_OK;
+	enum accept_room room = accept_room(r, l);
 
-	while (n-- > 0 && result == ACCEPT_OK) {
-		if (!accept_room(r, l)) {
-			accept_tell_full(r, l);
-			accept_park(r, l);
-			return;
-		}
-		result = accept_one(r, l);
+	if (room != ACCEPT_ROOM) {
+		accept_tell(r, l, room);
+		accept_park(r, l);
+		return;
 	}
+	while (n-- > 0 && result == ACCEPT_OK &&
+	    accept_room(r, l) == ACCEPT_ROOM)
+		result = accept_one(r, l);
 	if (result == ACCEPT_SHORT)
 		accept_park(r, l);
 	else if (l->state != LISTENER_WATCHED)
@@ -238,11 +263,7 @@ accept_event(struct relay *r, uint32_t i)
 {
 	struct listener *l = &r->listeners[i];
 
-	if (l->state != LISTENER_WATCHED)
-		return;
-	if (r->acceptor.paused)
-		accept_park(r, l);
-	else
+	if (l->state == LISTENER_WATCHED)
 		accept_some(r, l, ACCEPT_BATCH);
 }
 
@@ -264,10 +285,10 @@ accept_resume(struct relay *r)
 		return;
 	a->room = false;
 	for (uint32_t n = a->parked; n > 0; n--) {
-		if (a->paused || !accept_room_any(r))
+		if (accept_room_any(r) != ACCEPT_ROOM)
 			return;
 		l = accept_unpark(r);
-		if (accept_room(r, l))
+		if (accept_room(r, l) == ACCEPT_ROOM)
 			accept_some(r, l, ACCEPT_BATCH);
 		else
 			accept_park(r, l);
@@ -280,7 +301,7 @@ accept_timer(struct relay *r)
 	struct acceptor *a = &r->acceptor;
 
 	a->room = true;
-	if (a->fds_most < r->fd_limit) {
+	if (a->fds_most < r->limits.fds) {
 		/* after a pause, the first probe is still to come */
 		if (!a->paused) {
 			a->fds_most += a->fds_step;
@@ -299,13 +320,16 @@ accept_start(struct relay *r)
 		accept_watch(r, &r->listeners[i]);
 }
 
-/* The clients that wait already; no more, should others keep coming. */
+/*
+ * The clients that wait already, of whom the kernel lets in one more than the
+ * backlog says; no others, should they keep coming.
+ */
 static void
 accept_waiting(struct relay *r, struct listener *l)
 {
-	uint32_t n = r->conf.stanzas[l->stanza].backlog;
+	uint32_t n = r->conf.stanzas[l->stanza].backlog + 1;
 
-	while (n-- > 0 && !r->acceptor.paused && accept_room(r, l) &&
+	while (n-- > 0 && accept_room(r, l) == ACCEPT_ROOM &&
 	    accept_one(r, l) == ACCEPT_OK)
 		continue;
 }

@@ -28,7 +28,8 @@ struct listener {
 	struct netaddr addr;
 	uint32_t sessions;
 	uint64_t accepted;
-	uint64_t refused;	/* got no server */
+	uint64_t refused;	/* clients that got no server */
+	uint64_t pauses;	/* how often it was parked */
 };
 
 /* What a stanza needs at run time. */
@@ -36,6 +37,7 @@ struct route {
 	uint32_t sessions;
 	uint32_t limit;		/* of sessions, in this worker */
 	uint64_t dial_time;	/* ms: the dialer must have answered */
+	uint64_t quiet_until;	/* ms: no further line about its limit */
 };
 
 struct acceptor {
@@ -45,11 +47,24 @@ struct acceptor {
 	bool	 room;		/* there may be: look at them again */
 	bool	 paused;		/* until TIMER_ACCEPT */
 	uint32_t delay;		/* ms, of the next pause; 0: none yet */
-	uint64_t quiet_until;	/* ms: no further log line before */
+	uint64_t quiet_until;	/* ms: no further line about what concerns
+				   all listeners */
 	uint64_t fds;		/* descriptors open */
 	uint64_t fds_most;	/* as far as is known so many may be */
 	uint64_t fds_step;	/* how much more is tried next */
 };
+
+/* Is there room for one more client of a listener, and if not, why? */
+enum accept_room {
+	ACCEPT_ROOM,
+	ACCEPT_PAUSED,		/* the system was short of something */
+	ACCEPT_LISTENER_FULL,	/* max-connections of the stanza */
+	ACCEPT_RELAY_FULL,	/* this worker's share of all sessions */
+	ACCEPT_DIALER_BUSY,
+	ACCEPT_NO_FDS
+};
+
+enum accept_room accept_room(const struct relay *r, const struct listener *l);
 
 /* Starts accepting on all listeners. */
 void	accept_start(struct relay *r);

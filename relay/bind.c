@@ -78,7 +78,7 @@ bind_address(struct binder *b, uint32_t stanza, const struct netaddr *a)
 {
 	const struct conf_stanza *z = &b->r->conf.stanzas[stanza];
 	struct wire m = { .type = WIRE_BIND, .index = b->sent };
-	char text[NETADDR_TEXT], reason[128];
+	char text[NETADDR_TEXT], reason[128], where[BIND_WHERE];
 
 	netaddr_text(a, text);
 	if (b->sent == LISTENERS_MAX) {
@@ -96,6 +96,12 @@ bind_address(struct binder *b, uint32_t stanza, const struct netaddr *a)
 	if (m.type != WIRE_BOUND || m.index != b->sent)
 		fatalx("no answer to a request for a listener");
 	b->sent++;
+	if (m.u.bound.error == EMFILE)
+		fatalx("%scannot listen on %s: the parent has no more "
+		    "descriptors, of which each listener needs %u; the limit "
+		    "(RLIMIT_NOFILE) is %llu", bind_where(b->r, z, where),
+		    text, b->r->child->workers,
+		    (unsigned long long)b->r->limits.fds);
 	if (m.u.bound.error == 0) {
 		b->bound++;
 	} else if (bind_is_needed(z, a, m.u.bound.error)) {

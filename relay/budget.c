@@ -4,28 +4,31 @@
 #include "budget.h"
 
 uint32_t
-budget_share(uint32_t total, uint32_t workers)
+budget_share(uint32_t total, uint32_t workers, uint32_t worker)
 {
-	return (total / workers + (total % workers != 0));
+	return (total / workers + (worker < total % workers));
+}
+
+static uint32_t
+budget_least(uint64_t a, uint32_t b)
+{
+	return (a < b ? (uint32_t)a : b);
 }
 
 int
 budget_compute(struct budget *b, uint32_t asked, uint32_t workers,
-    uint32_t listeners, uint64_t limit)
+    uint32_t worker, uint32_t listeners, uint64_t limit)
 {
-	uint32_t slots;
+	uint32_t total = asked != 0 ? asked : SESSIONS_DEFAULT;
+	uint32_t most = budget_share(total, workers, 0);
 	uint64_t fixed = (uint64_t)listeners + FDS_OTHER + FDS_RESERVE;
+	uint64_t fit = limit > fixed ? (limit - fixed) / FDS_SESSION : 0;
 
-	slots = budget_share(asked != 0 ? asked : SESSIONS_DEFAULT, workers);
-	b->need = fixed + (uint64_t)slots * FDS_SESSION;
-	b->less = b->need > limit;
-	b->slots = slots;
-	if (!b->less)
-		return (0);
-	if (limit < fixed + FDS_SESSION) {
-		b->slots = 0;
-		return (-1);
-	}
-	b->slots = (uint32_t)((limit - fixed) / FDS_SESSION);
-	return (asked != 0 ? -1 : 0);
+	b->need = fixed + (uint64_t)most * FDS_SESSION;
+	b->less = fit < most;
+	b->slots = budget_least(fit, budget_share(total, workers, worker));
+	b->total = 0;
+	for (uint32_t i = 0; i < workers; i++)
+		b->total += budget_least(fit, budget_share(total, workers, i));
+	return (b->slots == 0 || (b->less && asked != 0) ? -1 : 0);
 }

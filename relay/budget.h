@@ -15,12 +15,14 @@
 
 struct budget {
 	uint32_t slots;		/* sessions of this worker */
-	uint64_t need;		/* descriptors for all that was asked for */
-	bool	 less;		/* slots are fewer than was asked for */
+	uint32_t total;		/* of all workers */
+	uint64_t need;		/* descriptors of a worker, for all that was
+				   asked for */
+	bool	 less;		/* the limit allows fewer */
 };
 
-/* The share of one of `workers' in `total', rounded up. */
-uint32_t budget_share(uint32_t total, uint32_t workers);
+/* The share of one worker in `total': those of all make up just that. */
+uint32_t budget_share(uint32_t total, uint32_t workers, uint32_t worker);
 
 /*
  * `asked' sessions for the whole daemon (0: the default number, or as many
@@ -29,6 +31,6 @@ uint32_t budget_share(uint32_t total, uint32_t workers);
  * or not one session.
  */
 int	budget_compute(struct budget *b, uint32_t asked, uint32_t workers,
-	    uint32_t listeners, uint64_t limit);
+	    uint32_t worker, uint32_t listeners, uint64_t limit);
 
 #endif

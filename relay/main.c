@@ -148,7 +148,8 @@ main(int argc, char **argv)
 	setup_prepare(&relay, &c);
 	confine_prepare(&c);
 	confine_enter(&c);
-	if (main_configure(&relay.conf, &c) == -1)
+	if (main_configure(&relay.conf, &c) == -1 ||
+	    limits_check(&relay, main_report, &c) == -1)
 		main_give_up(&c);
 	switch (c.mode) {
 	case MODE_CHECK:

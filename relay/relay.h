@@ -15,6 +15,7 @@
 #include "conf.h"
 #include "dial.h"
 #include "flow.h"
+#include "limits.h"
 #include "report.h"
 #include "session.h"
 
@@ -32,7 +33,7 @@ struct relay {
 	uint64_t	 now;		/* ms, of this turn of the loop */
 	int		 epoll;
 	int		 stop;		/* eventfd, raised by SIGTERM */
-	uint64_t	 fd_limit;	/* RLIMIT_NOFILE */
+	struct limits	 limits;
 	bool		 draining;
 
 	struct route	*routes;	/* one per stanza */

@@ -8,7 +8,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <bsd/string.h>
@@ -31,12 +30,8 @@
 void
 setup_prepare(struct relay *r, const struct child *c)
 {
-	struct rlimit limit;
-
 	r->child = c;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		fatal("getrlimit");
-	r->fd_limit = limit.rlim_cur;
+	limits_prepare(&r->limits);
 	if ((r->epoll = epoll_create1(EPOLL_CLOEXEC)) == -1)
 		fatal("epoll_create1");
 	if ((r->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) == -1)
@@ -97,50 +92,6 @@ setup_map(size_t count, size_t size, const char *what)
 	return (p);
 }
 
-/* As many listeners as the stanzas can have at most. */
-static uint32_t
-setup_listeners_most(const struct conf *c)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->nstanzas; i++) {
-		const struct conf_stanza *z = &c->stanzas[i];
-
-		if (z->any)
-			n += 2;
-		else
-			n += z->listen.addr.family != 0 ? 1 : LOOKUP_ADDRS;
-	}
-	return (n < LISTENERS_MAX ? (uint32_t)n : LISTENERS_MAX);
-}
-
-/* How many sessions the descriptors allow; ends here if too few. */
-static uint32_t
-setup_budget(const struct relay *r)
-{
-	const struct child *c = r->child;
-	unsigned long long need, limit = r->fd_limit;
-	struct budget b;
-	int result;
-
-	result = budget_compute(&b, c->max_connections, c->workers,
-	    setup_listeners_most(&r->conf), r->fd_limit);
-	need = b.need;
-	if (result == -1 && c->max_connections != 0)
-		fatalx("--max-connections %u needs %llu descriptors per "
-		    "relay, the limit (RLIMIT_NOFILE) is %llu",
-		    c->max_connections, need, limit);
-	if (result == -1)
-		fatalx("the limit of descriptors per relay (RLIMIT_NOFILE), "
-		    "%llu, leaves none for sessions", limit);
-	if (b.less && c->worker == 0)
-		log_text(LEVEL_NOTICE, "at most %u sessions per relay: %d in "
-		    "all would need %llu descriptors per relay, the limit "
-		    "(RLIMIT_NOFILE) is %llu", b.slots, SESSIONS_DEFAULT,
-		    need, limit);
-	return (b.slots);
-}
-
 /* How long the dialer may take for all it has to try. */
 static uint64_t
 setup_dial_time(const struct conf_stanza *z)
@@ -170,7 +121,8 @@ setup_routes(struct relay *r, uint32_t slots)
 	    "stanzas");
 	for (size_t i = 0; i < r->conf.nstanzas; i++) {
 		z = &r->conf.stanzas[i];
-		share = budget_share(z->max_connections, r->child->workers);
+		share = budget_share(z->max_connections, r->child->workers,
+		    r->child->worker);
 		r->routes[i].limit = share != 0 && share < slots ?
 		    share : slots;
 		r->routes[i].dial_time = setup_dial_time(z);
@@ -181,9 +133,7 @@ setup_routes(struct relay *r, uint32_t slots)
 static void
 setup_tables(struct relay *r)
 {
-	uint32_t slots = setup_budget(r);
-	uint32_t buffer = 1;
-	uint64_t tables, rests;
+	uint32_t slots = r->limits.slots, buffer = 1;
 	struct timer *timers;
 
 	for (size_t i = 0; i < r->conf.nstanzas; i++)
@@ -205,16 +155,7 @@ setup_tables(struct relay *r)
 	if (rest_init(&r->space.rests, 2 * slots, buffer) == -1)
 		fatal("no memory for the unsent rests of %u sessions of %u "
 		    "bytes each way", slots, buffer);
-
-	tables = (uint64_t)slots * (sizeof(struct session) +
-	    sizeof(struct timer) + 2 * sizeof(struct dial_req) +
-	    2 * sizeof(struct rest));
-	rests = 2ull * slots * r->space.rests.size;
-	if (r->child->worker == 0)
-		log_text(LEVEL_INFO, "at most %u sessions per relay: %llu "
-		    "KiB of tables, and %llu KiB if every peer stops reading",
-		    slots, (unsigned long long)tables / 1024,
-		    (unsigned long long)rests / 1024);
+	limits_tell(r, r->space.rests.size);
 }
 
 static bool
@@ -386,7 +327,7 @@ setup_load(struct relay *r)
 	setup_send(&ready);
 	setup_listeners(r);
 	r->acceptor.fds = SETUP_FDS + r->nlisteners;
-	r->acceptor.fds_most = r->fd_limit;
+	r->acceptor.fds_most = r->limits.fds;
 	setup_watch(r);
 	confine_tighten();
 	r->now = timer_now();

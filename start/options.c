@@ -399,9 +399,19 @@ decide_rest(struct options *o, struct given *g)
 	} else if (o->nlogs == 0) {
 		add_log(o, 'L', default_log);
 	}
-	if (o->workers == 0)
+	if (o->workers == 0) {
 		o->workers = cpus < 1 ? 1 : cpus > WORKERS_AUTO ?
 		    WORKERS_AUTO : (uint32_t)cpus;
+		if (o->max_connections != 0 &&
+		    o->workers > o->max_connections)
+			o->workers = o->max_connections;
+	}
+	if (o->max_connections != 0 && o->workers > o->max_connections) {
+		log_error("option --max-connections: %u: expected at least "
+		    "one for each of %u workers", o->max_connections,
+		    o->workers);
+		exit(2);
+	}
 	find_libexec(o);
 	decide_config(o, g);
 	decide_identity(o, g);
