@@ -25,6 +25,8 @@ flow_events(uint8_t flags, uint32_t events)
 	 */
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
 		f |= END_READABLE | END_LAST;
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		f |= END_FIN;
 	/* A write will tell the error, if no read does. */
 	if (events & (EPOLLHUP | EPOLLERR))
 		f |= END_WRITABLE;

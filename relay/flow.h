@@ -25,7 +25,9 @@ enum {
 	END_LAST = 0x04,	/* a short read does not mean "empty" */
 	END_ERROR = 0x08,	/* the kernel reported an error */
 	END_EOF = 0x10,		/* its stream was read to the end */
-	END_SHUT = 0x20		/* it was told the end of what it gets */
+	END_SHUT = 0x20,	/* it was told the end of what it gets */
+	END_FIN = 0x40		/* it has ended its stream, not all of
+				   which need have been read */
 };
 
 struct endpoint {

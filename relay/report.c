@@ -1,7 +1,12 @@
 /*
  * Lines about listeners and sessions.  Runs in the relay, the reports after
- * GO; reads tables, writes to the log.  A report is paced by a timer, so
- * that neither forwarding nor the log's queue notices ten thousand lines.
+ * GO; reads tables, writes to the log.
+ *
+ * A report is paced by a timer, below the rate that the logger allows, so
+ * that neither forwarding nor the log notices ten thousand lines; a line for
+ * which the log's queue has no room is sent later.  It is about what was
+ * there when it was asked for and still is when its turn comes; its last
+ * line says how many that were.
  */
 #include "report.h"
 
@@ -12,8 +17,9 @@
 #include "../common/wire.h"
 #include "relay.h"
 
-#define REPORT_LINES	32	/* per step */
 #define REPORT_STEP	16	/* ms */
+#define REPORT_WORK	1200	/* of one step; */
+#define REPORT_LINE	100	/* a line is so much, a slot not in use 1 */
 #define REPORT_HOST	(CONF_WORD_MAX + 10)
 #define REPORT_HOSTS	512
 
@@ -143,84 +149,170 @@ report_end(const struct relay *r, const struct session *s,
 	log_send(&line);
 }
 
-static void
-report_one_listener(const struct relay *r, uint32_t i)
+static const char *
+report_listener_state(const struct relay *r, const struct listener *l)
+{
+	static const char *const states[] = {
+		[ACCEPT_ROOM] = "accepting",
+		[ACCEPT_PAUSED] = "paused-shortage",
+		[ACCEPT_LISTENER_FULL] = "paused-limit",
+		[ACCEPT_RELAY_FULL] = "paused-relay-limit",
+		[ACCEPT_DIALER_BUSY] = "paused-dialer",
+		[ACCEPT_NO_FDS] = "paused-descriptors",
+	};
+
+	return (l->state == LISTENER_CLOSED ? "draining" :
+	    states[accept_room(r, l)]);
+}
+
+static bool
+report_listener(const struct relay *r, uint32_t i)
 {
 	const struct listener *l = &r->listeners[i];
 	const struct conf_stanza *z = &r->conf.stanzas[l->stanza];
 	struct log_line line;
 	char text[REPORT_HOSTS];
 
-	log_begin(&line, LEVEL_NOTICE, "listener");
+	log_begin_report(&line, "listener");
 	if (z->name != NULL)
 		log_str(&line, "name", z->name);
 	log_str(&line, "address", netaddr_text(&l->addr, text));
 	log_str(&line, "remote", report_remotes(z, text, sizeof(text)));
-	log_str(&line, "state", l->state == LISTENER_WATCHED ? "accepting" :
-	    l->state == LISTENER_PARKED ? "waiting" : "closed");
+	if (z->has_source)
+		log_str(&line, "source", z->source.text);
+	log_str(&line, "state", report_listener_state(r, l));
 	log_num(&line, "sessions", l->sessions);
+	log_num(&line, "limit", r->routes[l->stanza].limit);
 	log_num(&line, "accepted", l->accepted);
 	log_num(&line, "refused", l->refused);
-	log_send(&line);
+	log_num(&line, "paused", l->pauses);
+	return (log_try(&line));
 }
 
-static void
-report_one_session(const struct relay *r, const struct session *s)
+static const char *
+report_session_state(const struct session *s)
 {
-	const uint8_t halves = SESSION_CLIENT_ENDED | SESSION_SERVER_ENDED;
+	bool client = (s->end[SIDE_CLIENT].flags & (END_FIN | END_EOF)) != 0;
+	bool server = (s->end[SIDE_SERVER].flags & (END_FIN | END_EOF)) != 0;
+
+	if (s->state != SESSION_OPEN)
+		return ("connecting");
+	if (client && server)
+		return ("closing");
+	return (client ? "half-closed-by-client" :
+	    server ? "half-closed-by-server" : "connected");
+}
+
+static bool
+report_active(const struct relay *r, const struct session *s)
+{
 	struct log_line line;
 
-	log_begin(&line, LEVEL_NOTICE, "active session");
+	log_begin_report(&line, "active session");
 	report_session(r, s, &line);
 	log_num(&line, "age_ms", r->now - s->started);
 	log_num(&line, "idle_ms", r->now - s->active);
-	log_str(&line, "state", s->state != SESSION_OPEN ? "connecting" :
-	    s->flags & halves ? "closing" : "connected");
-	log_send(&line);
+	log_str(&line, "state", report_session_state(s));
+	return (log_try(&line));
+}
+
+static void
+report_begin(const struct relay *r, struct report_part *p)
+{
+	*p = (struct report_part){
+		.active = true, .began = r->sessions.used,
+		.serial = r->sessions.serial
+	};
+}
+
+/* The report's last line. */
+static uint32_t
+report_finish(const struct relay *r, struct report_part *p)
+{
+	bool sessions = p == &r->report.sessions;
+	struct log_line line;
+
+	log_begin_report(&line, sessions ? "sessions reported" :
+	    "listeners reported");
+	log_num(&line, "count", p->shown);
+	if (sessions) {
+		log_num(&line, "ended", p->began - p->shown);
+		log_num(&line, "limit", r->sessions.count);
+	}
+	if (!log_try(&line))
+		return (REPORT_WORK);
+	p->active = false;
+	if (p->again)
+		report_begin(r, p);
+	return (REPORT_LINE);
+}
+
+/* The next line.  Returns what that took; REPORT_WORK: try again later. */
+static uint32_t
+report_next_listener(struct relay *r)
+{
+	struct report_part *p = &r->report.listeners;
+
+	if (p->next == r->nlisteners)
+		return (report_finish(r, p));
+	if (!report_listener(r, p->next))
+		return (REPORT_WORK);
+	p->next++;
+	p->shown++;
+	return (REPORT_LINE);
+}
+
+/* The next slot, likewise; sessions that came later are left out. */
+static uint32_t
+report_next_session(struct relay *r)
+{
+	struct report_part *p = &r->report.sessions;
+	const struct session *s = &r->sessions.slot[p->next];
+
+	if (p->next == r->sessions.fresh)
+		return (report_finish(r, p));
+	if (s->state == SESSION_FREE || (int32_t)(s->serial - p->serial) > 0) {
+		p->next++;
+		return (1);
+	}
+	if (!report_active(r, s))
+		return (REPORT_WORK);
+	p->next++;
+	p->shown++;
+	return (REPORT_LINE);
 }
 
 void
 report_start(struct relay *r, uint32_t what)
 {
-	if (what == REPORT_LISTENERS) {
-		r->report.listeners = true;
-		r->report.next_listener = 0;
-	} else {
-		r->report.sessions = true;
-		r->report.next_session = 0;
-	}
-	timer_start(&r->wheel, r->sessions.count + TIMER_REPORT, r->now);
-}
+	struct report *t = &r->report;
+	struct report_part *p = what == REPORT_LISTENERS ? &t->listeners :
+	    &t->sessions;
 
-/* The next line of what is under way.  False when all is said. */
-static bool
-report_next(struct relay *r)
-{
-	struct report *p = &r->report;
-	const struct session *s;
-
-	if (p->listeners && p->next_listener < r->nlisteners) {
-		report_one_listener(r, p->next_listener++);
-		return (true);
+	if (p->active) {
+		p->again = true;
+		return;
 	}
-	p->listeners = false;
-	while (p->sessions && p->next_session < r->sessions.fresh) {
-		s = &r->sessions.slot[p->next_session++];
-		if (s->state != SESSION_FREE) {
-			report_one_session(r, s);
-			return (true);
-		}
-	}
-	p->sessions = false;
-	return (false);
+	if (!t->listeners.active && !t->sessions.active)
+		timer_start(&r->wheel, r->sessions.count + TIMER_REPORT,
+		    r->now);
+	report_begin(r, p);
 }
 
 void
 report_timer(struct relay *r)
 {
-	for (int i = 0; i < REPORT_LINES; i++)
-		if (!report_next(r))
+	const struct report *t = &r->report;
+	uint32_t work = 0;
+
+	while (work < REPORT_WORK) {
+		if (t->listeners.active)
+			work += report_next_listener(r);
+		else if (t->sessions.active)
+			work += report_next_session(r);
+		else
 			return;
+	}
 	timer_start(&r->wheel, r->sessions.count + TIMER_REPORT,
 	    r->now + REPORT_STEP);
 }

@@ -15,11 +15,19 @@
 struct relay;
 struct conf_host;
 
+/* One of the two reports. */
+struct report_part {
+	bool	 active;	/* under way */
+	bool	 again;		/* was asked for meanwhile */
+	uint32_t next;		/* listener or slot */
+	uint32_t shown;
+	uint32_t began;		/* sessions when it was asked for */
+	uint32_t serial;	/* the last one of them */
+};
+
 struct report {
-	bool	 listeners;	/* under way */
-	bool	 sessions;
-	uint32_t next_listener;
-	uint32_t next_session;
+	struct report_part listeners;
+	struct report_part sessions;
 };
 
 /* "192.0.2.1:80", "[2001:db8::1]:80" or "name:80"; returns buf. */
@@ -32,7 +40,10 @@ void	report_listening(const struct relay *r, uint32_t listener);
 void	report_end(const struct relay *r, const struct session *s,
 	    enum session_end why, int error);
 
-/* Starts the report `what' (wire_report); one under way starts again. */
+/*
+ * Starts the report `what' (wire_report).  One that is under way is finished
+ * first; however often it is asked for meanwhile, one more follows.
+ */
 void	report_start(struct relay *r, uint32_t what);
 
 /* TIMER_REPORT has expired: the next lines. */

@@ -1,4 +1,4 @@
-"""Signals: reload, stop, drain, report."""
+"""Signals: reload, stop, drain."""
 import os
 import re
 import signal
@@ -259,45 +259,3 @@ def test_parent_ignores_other_signals(box, daemon, sig):
     daemon.kill(sig)
     assert daemon.reload(TWO) == 2
     assert box.served(port=82)
-
-
-def test_report_listeners(box, daemon):
-    daemon.reload(TWO)
-    daemon.wait_gone(1)
-    assert box.served(port=82)
-    since = daemon.mark()
-    daemon.kill(signal.SIGUSR1)
-    # each worker has both
-    lines = [daemon.wait('^listener$', since, n) for n in range(1, 5)]
-    assert sorted({e['address'] for e in lines}) == ['127.0.0.1:81',
-                                                     '127.0.0.1:82']
-    assert all(e['remote'] == '127.0.0.1:8080' and e['state'] == 'accepting'
-               for e in lines)
-    assert sum(e['accepted'] for e in lines) == 1
-
-
-def test_report_sessions(box, daemon):
-    client = box.connect()
-    assert peers.ask(client, b'x' * 1000)
-    since = daemon.mark()
-    daemon.kill(signal.SIGUSR2)
-    line = daemon.wait('^active session$', since)
-    host, port = client.getsockname()
-    assert line['client'] == f'{host}:{port}'
-    assert line['listener'] == '127.0.0.1:81'
-    assert line['remote'] == '127.0.0.1:8080'
-    assert line['to_server'] == line['to_client'] == 1000
-    assert line['state'] == 'connected'
-    client.shutdown(socket.SHUT_WR)
-    assert peers.read_all(client) == b''
-
-
-def test_report_of_many_sessions(box, daemon):
-    """None is lost on its way to the log."""
-    clients = [box.connect() for _ in range(300)]
-    assert all(map(peers.ask, clients))
-    since = daemon.mark()
-    daemon.kill(signal.SIGUSR2)
-    daemon.wait('^active session$', since, 300)
-    assert len({e['client'] for e in
-                daemon.find('^active session$', since)}) == 300

@@ -133,14 +133,14 @@ test_events(void **state)
 	assert_int_equal(flow_events(0, EPOLLIN), IN);
 	assert_int_equal(flow_events(0, EPOLLOUT), OUT);
 	assert_int_equal(flow_events(OUT, EPOLLIN), ALL);
-	assert_int_equal(flow_events(0, EPOLLRDHUP), IN | END_LAST);
+	assert_int_equal(flow_events(0, EPOLLRDHUP), IN | END_LAST | END_FIN);
 	assert_int_equal(flow_events(0, EPOLLPRI), IN | END_LAST);
-	assert_int_equal(flow_events(0, EPOLLHUP), ALL | END_LAST);
+	assert_int_equal(flow_events(0, EPOLLHUP), ALL | END_LAST | END_FIN);
 	assert_int_equal(flow_events(0, EPOLLERR), ALL | END_LAST |
 	    END_ERROR);
 	/* nothing is read behind the end */
 	assert_int_equal(flow_events(END_EOF, EPOLLIN | EPOLLRDHUP),
-	    END_EOF | END_LAST);
+	    END_EOF | END_LAST | END_FIN);
 }
 
 static void
