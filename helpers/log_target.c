@@ -127,9 +127,23 @@ socket_write(struct target *t, const char *buf, size_t len)
 {
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
 
 	errno = EAGAIN;	/* if only a part is taken */
-	return (sendmsg(t->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL));
+	n = sendmsg(t->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n == -1 && errno == ENOTCONN)
+		errno = ECONNREFUSED;	/* which is told only once */
+	return (n);
+}
+
+/* Not if the file was emptied meanwhile, as logrotate's copytruncate does. */
+static bool
+ends_midline(const struct target *t)
+{
+	struct stat st;
+
+	return (t->midline && (t->how != HOW_FILE ||
+	    fstat(t->fd, &st) == -1 || st.st_size != 0));
 }
 
 /* Writes the line, which has room for one more byte in front.  0 or -1. */
@@ -138,7 +152,7 @@ target_write(struct target *t, char *buf, size_t len)
 {
 	ssize_t n;
 
-	if (t->midline) {
+	if (ends_midline(t)) {
 		*--buf = '\n';
 		len++;
 	}
@@ -268,23 +282,26 @@ int
 target_open(uint32_t index, int fd)
 {
 	struct target *t;
-	struct stat st;
+	struct stat old, st;
 
 	if (index >= TARGETS) {
 		close(fd);
 		return (-1);
 	}
-	target_close(index);
 	t = &targets[index];
 	if (fstat(fd, &st) == -1)
-		st.st_mode = S_IFREG;
+		st = (struct stat){ .st_mode = S_IFREG };
+	/* what was opened again, and not replaced, may end in half a line */
+	if (t->fd == -1 || fstat(t->fd, &old) == -1 ||
+	    old.st_dev != st.st_dev || old.st_ino != st.st_ino)
+		t->midline = false;
+	target_close(index);
 	if (S_ISSOCK(st.st_mode))
 		t->how = HOW_SOCKET;
 	else if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
 		t->how = HOW_STREAM;
 	else
 		t->how = HOW_FILE;
-	t->midline = false;
 	t->retry = 0;
 	t->fd = fd;
 	return (0);

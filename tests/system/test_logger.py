@@ -17,6 +17,7 @@ import termios
 import pytest
 
 from conftest import BUILD, NOBODY, PRIVILEGED, ROOT, SANITIZED
+from lib.syslog import Syslogd
 from lib.wait import LIMIT, until
 
 LOGGER = BUILD / 'libexec/sallyport/logger'
@@ -96,6 +97,12 @@ class Logger:
     def target(self, index, fd):
         self.tell(LOG, index, fd)
 
+    def file(self, path, index=0):
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self.target(index, fd)
+        os.close(fd)
+        return path
+
     def sender(self, role=RELAY, gen=2, worker=0):
         ours, theirs = socket.socketpair(socket.AF_UNIX,
                                          socket.SOCK_SEQPACKET)
@@ -154,13 +161,24 @@ def start(tmp_path):
             sender.close()
 
 
-def append_to(path):
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+@pytest.fixture
+def simple(start, tmp_path):
+    """One target, a file of all levels, and one relay."""
+    logger = start('file:5')
+    log = logger.file(tmp_path / 'log')
+    return logger, logger.sender(), log
 
 
 def lines_of(path):
     with open(path, 'rb') as file:
         return file.read().decode('ascii').splitlines()
+
+
+def accounted(lines, count):
+    """What is not there was counted."""
+    lost = [int(match[1]) for line in lines if
+            (match := re.search(r'logger: (\d+) lines lost', line))]
+    assert len(lines) - len(lost) + sum(lost) == count
 
 
 def unstamped(path):
@@ -173,7 +191,7 @@ def unstamped(path):
 def test_lines_and_levels(start, tmp_path):
     logger = start('file:3', 'file:5,x')
     for i in range(2):
-        logger.target(i, append_to(tmp_path / str(i)))
+        logger.file(tmp_path / str(i), i)
     relay, parent = logger.sender(), logger.sender(PARENT, 0)
     resolver = logger.sender(RESOLVER, 7)
     for level in range(1, 6):
@@ -195,7 +213,7 @@ def test_lines_and_levels(start, tmp_path):
 
 def test_json(start, tmp_path):
     logger = start('file:5', form='json')
-    logger.target(0, append_to(tmp_path / 'log'))
+    logger.file(tmp_path / 'log')
     sender = logger.sender(DIALER, 3, 1)
     sender.send(message(INFO, b'\xff"\n\xc3\xa9', [
         (b's', b'client', b'192.0.2.1:1'), (b'n', b'bytes', b'7')]))
@@ -212,7 +230,7 @@ def test_last_words(start, tmp_path):
     """All that was sent is written, though P and senders are gone."""
     logger = start('file:5')
     os.kill(logger.process.pid, signal.SIGSTOP)
-    logger.target(0, append_to(tmp_path / 'log'))
+    logger.file(tmp_path / 'log')
     senders = [logger.sender(RELAY, 1, i) for i in range(8)]
     for sender in senders:
         for i in range(100):
@@ -231,7 +249,7 @@ def test_last_words(start, tmp_path):
 def test_goes_on_without_parent(start, tmp_path):
     logger = start('file:5')
     logger.own()
-    logger.target(0, append_to(tmp_path / 'log'))
+    logger.file(tmp_path / 'log')
     relay, other = logger.sender(), logger.sender(worker=1)
     logger.ctl.close()
     relay.send(message(INFO, b'one'))
@@ -244,28 +262,26 @@ def test_goes_on_without_parent(start, tmp_path):
     assert logger.process.wait(LIMIT) == 0
 
 
-def test_signals(start, tmp_path):
+def test_signals(simple):
     """What a terminal or a service manager sends to all is for P."""
-    logger = start('file:5')
-    logger.target(0, append_to(tmp_path / 'log'))
-    relay = logger.sender()
+    logger, relay, log = simple
     relay.send(message(INFO, b'ready'))
-    until(lambda: lines_of(tmp_path / 'log'), 'ready')
+    until(lambda: lines_of(log), 'ready')
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP,
                    signal.SIGQUIT, signal.SIGPIPE):
         os.kill(logger.process.pid, number)
     relay.send(message(INFO, b'still here'))
     assert logger.stop() == 0
-    assert len(lines_of(tmp_path / 'log')) == 2
+    assert len(lines_of(log)) == 2
 
 
 def test_reopened(start, tmp_path):
     logger = start('file:5')
-    logger.target(0, append_to(tmp_path / 'old'))
+    logger.file(tmp_path / 'old')
     relay = logger.sender()
     relay.send(message(INFO, b'one'))
     until(lambda: lines_of(tmp_path / 'old'), 'one')
-    logger.target(0, append_to(tmp_path / 'new'))
+    logger.file(tmp_path / 'new')
     relay.send(message(INFO, b'two'))
     assert logger.stop() == 0
     assert unstamped(tmp_path / 'old') == ['info relay[2.1]: one']
@@ -276,8 +292,8 @@ def test_startup(start, tmp_path):
     """Plain lines on standard error until P says that all is up."""
     logger = start('file:5')
     os.kill(logger.process.pid, signal.SIGSTOP)
-    logger.target(0, append_to(tmp_path / 'log'))
-    logger.target(STARTUP, append_to(tmp_path / 'err'))
+    logger.file(tmp_path / 'log')
+    logger.file(tmp_path / 'err', STARTUP)
     relay = logger.sender()
     relay.send(message(ERROR, b'f:1:2: bad\n  x\n  ^'))
     relay.send(message(NOTICE, b'not there'))
@@ -300,7 +316,7 @@ def test_bad_messages(start, tmp_path):
             message(INFO, b'x', [(b's', b'role', b'sallyport')]),
             message(INFO, b'x' * 2040)]
     logger = start('file:5')
-    logger.target(0, append_to(tmp_path / 'log'))
+    logger.file(tmp_path / 'log')
     relay, other = logger.sender(), logger.sender(worker=1)
     relay.send(good)
     other.send(good)
@@ -322,7 +338,7 @@ def test_bad_messages(start, tmp_path):
         f'warning logger: {len(many) + 1} bad messages from relay[2.1] in all']
 
 
-def flood(logger, sender, count, level=INFO):
+def flood(sender, count, level=INFO):
     """Waits for room as no sender would: this one wants to be too fast."""
     for i in range(count):
         sender.send(message(level, b'%d' % i))
@@ -330,13 +346,13 @@ def flood(logger, sender, count, level=INFO):
 
 def test_rate(start, tmp_path):
     logger = start('file:4')
-    logger.target(0, append_to(tmp_path / 'log'))
+    logger.file(tmp_path / 'log')
     parent, relay, other = (logger.sender(PARENT, 0), logger.sender(),
                             logger.sender(worker=1))
-    flood(logger, relay, 20000)
-    flood(logger, relay, 900, ERROR)            # there is room left for these
-    flood(logger, relay, 20000, DEBUG)          # nobody wants these
-    flood(logger, parent, 20000)                # P is not limited
+    flood(relay, 20000)
+    flood(relay, 900, ERROR)            # there is room left for these
+    flood(relay, 20000, DEBUG)          # nobody wants these
+    flood(parent, 20000)                # P is not limited
     other.send(message(INFO, b'nor does one sender use up the share of all'))
     assert logger.stop() == 0
     lines = unstamped(tmp_path / 'log')
@@ -356,14 +372,14 @@ def test_rate_of_reports(start, tmp_path):
     """A flood, even of errors, does not drown a report; nor is a report
     without a limit."""
     logger = start('file:4')
-    logger.target(0, append_to(tmp_path / 'log'))
+    log = logger.file(tmp_path / 'log')
     relay = logger.sender()
-    flood(logger, relay, 20000, ERROR)
-    flood(logger, relay, 5000, REPORT | NOTICE)
-    flood(logger, relay, 20000, REPORT | NOTICE)
-    flood(logger, relay, 100, ERROR)
+    flood(relay, 20000, ERROR)
+    flood(relay, 5000, REPORT | NOTICE)
+    flood(relay, 20000, REPORT | NOTICE)
+    flood(relay, 100, ERROR)
     assert logger.stop() == 0
-    lines = unstamped(tmp_path / 'log')
+    lines = unstamped(log)
     report = [line for line in lines if line.startswith('notice relay')]
     assert report[:5000] == [f'notice relay[2.1]: {i}' for i in range(5000)]
     left_out = [re.search(r': (\d+) lines from relay.* suppressed', line)
@@ -373,53 +389,65 @@ def test_rate_of_reports(start, tmp_path):
     assert left_out and written + left_out == 45100
 
 
-def test_lost_by_sender(start, tmp_path):
-    logger = start('file:5')
-    logger.target(0, append_to(tmp_path / 'log'))
-    relay = logger.sender()
+def test_rate_in_json(start, tmp_path):
+    logger = start('file:4', form='json')
+    log = logger.file(tmp_path / 'log')
+    flood(logger.sender(DIALER, 3, 1), 20000)
+    assert logger.stop() == 0
+    entries = [json.loads(line) for line in lines_of(log)]
+    left_out = [int(match[1]) for e in entries if
+                e['level'] == 'warning' and e['role'] == 'logger' and
+                (match := re.match(r'(\d+) lines from dialer\[3\.2\] '
+                                   'suppressed', e['msg']))]
+    assert left_out
+    assert len(entries) - len(left_out) + sum(left_out) == 20000
+
+
+def test_lost_by_sender(simple):
+    logger, relay, log = simple
     relay.send(message(INFO, b'x', lost=5))
     relay.send(message(INFO, b'y', lost=7))
     assert logger.stop() == 0
     lost = [int(re.search(r'(\d+) lines lost by relay\[2\.1\]', line)[1])
-            for line in unstamped(tmp_path / 'log') if ' lost ' in line]
+            for line in unstamped(log) if ' lost ' in line]
     assert sum(lost) == 12
 
 
-def test_syslog(start, tmp_path):
-    path = str(tmp_path / 'log')
-    syslogd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    syslogd.bind(path)
-    syslogd.settimeout(LIMIT)
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    client.connect(path)
+@pytest.fixture
+def syslogd(tmp_path):
+    daemon = Syslogd(tmp_path / 'dev-log')
+    yield daemon
+    daemon.stop()
+
+
+def test_syslog(start, syslogd):
+    client = syslogd.client()
     logger = start('syslog:3,web,local1', form='json')
     logger.target(0, client.fileno())
     relay = logger.sender()
     relay.send(message(NOTICE, b'hello\n', [(b's', b'k', b'v')]))
     relay.send(message(ERROR, b'x' * 2000))
-    line = syslogd.recv(4096).decode('ascii')
     assert re.fullmatch(
         r'<%d>[A-Z][a-z]{2} [ 123]\d \d\d:\d\d:\d\d web\[%d\]: '
-        r'relay\[2\.1\]: hello\\n k=v' % (17 * 8 + 5, os.getpid()), line)
-    line = syslogd.recv(4096)
-    assert len(line) == 1023 and line.startswith(b'<139>')
-    assert line.endswith(b'x...')
+        r'relay\[2\.1\]: hello\\n k=v' % (17 * 8 + 5, os.getpid()),
+        syslogd.next())
+    line = syslogd.next()
+    assert len(line) == 1023 and line.startswith('<139>')
+    assert line.endswith('x...')
 
     # syslogd goes and comes: P connects the socket again on its copy
-    syslogd.close()
-    os.unlink(path)
+    syslogd.stop()
     for i in range(3):
         relay.send(message(NOTICE, b'unheard %d' % i))
     relay.send(b'')
     until(lambda: drained(relay), 'all read')
-    syslogd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    syslogd.bind(path)
-    syslogd.settimeout(LIMIT)
-    client.connect(path)
+    another = Syslogd(syslogd.path)
+    client.connect(str(another.path))
     relay.send(message(NOTICE, b'heard'))
-    assert re.search(rb'<140>.* logger: 3 lines lost: .*onne',
-                     syslogd.recv(4096))
-    assert syslogd.recv(4096).endswith(b': heard')
+    assert re.search('<140>.* logger: 3 lines lost: Connection refused$',
+                     another.next())
+    assert another.next().endswith(': heard')
+    another.stop()
     assert logger.stop() == 0
 
 
@@ -429,188 +457,205 @@ def drained(sock):
                                           b'\0' * 4))[0] == 0
 
 
-def test_syslog_full(start, tmp_path):
-    """A syslogd that sleeps holds nobody up."""
-    path = str(tmp_path / 'log')
-    syslogd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    syslogd.bind(path)
-    syslogd.settimeout(LIMIT)
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    client.connect(path)
-    logger = start('syslog:5', 'file:5')
-    logger.target(0, client.fileno())
-    logger.target(1, append_to(tmp_path / 'file'))
-    relay = logger.sender()
-    flood(logger, relay, 3000)
-    until(lambda: len(lines_of(tmp_path / 'file')) == 3000, 'file')
-    got = []
-    while not got or b'lines lost' not in got[-1]:
-        got.append(syslogd.recv(4096))
-    lost = int(re.search(rb': (\d+) lines lost: the target did not take',
-                         got[-1])[1])
-    assert len(got) - 1 + lost == 3000
+# --- targets that take no lines ---
+
+@pytest.fixture
+def beside(start, tmp_path):
+    """A target to be spoilt, and beside it a file that takes all lines."""
+    def new(kind, fd):
+        logger = start(f'{kind}:5', 'file:5')
+        logger.target(0, fd)
+        logger.file(tmp_path / 'file', 1)
+        return logger, logger.sender()
+
+    return new
+
+
+def flood_beside(relay, tmp_path, count=3000):
+    """Nobody is held up: the file has all of them."""
+    flood(relay, count)
+    until(lambda: len(lines_of(tmp_path / 'file')) == count, 'file')
+
+
+def read_loss(read):
+    got = b''
+    while b' lines lost' not in got:
+        got += read(65536)
+    return got
+
+
+def read_rest(read):
+    got = b''
+    while chunk := read(65536):
+        got += chunk
+    return got
+
+
+def test_syslog_full(beside, syslogd, tmp_path):
+    """A syslogd that sleeps."""
+    client = syslogd.client()
+    logger, relay = beside('syslog', client.fileno())
+    flood_beside(relay, tmp_path)
+    while 'lines lost: the target did not take' not in syslogd.next():
+        pass
+    accounted(syslogd.got, 3000)
     assert logger.stop() == 0
 
 
-def test_file_error(start, tmp_path):
-    logger = start('file:5', 'file:5')
-    logger.target(0, os.open('/dev/full', os.O_WRONLY))
-    logger.target(1, append_to(tmp_path / 'other'))
-    relay = logger.sender()
-    for i in range(5):
-        relay.send(message(INFO, b'%d' % i))
-    until(lambda: len(lines_of(tmp_path / 'other')) == 5, 'other')
-    logger.target(0, append_to(tmp_path / 'log'))
+def test_file_error(beside, tmp_path):
+    """The loss is told with the next line that is taken, or without one."""
+    full = os.open('/dev/full', os.O_WRONLY)
+    logger, relay = beside('file', full)
+    flood_beside(relay, tmp_path, 5)
+    logger.file(tmp_path / 'log')
+    until(lambda: lines_of(tmp_path / 'log'), 'told')
+    logger.target(0, full)
+    flood(relay, 2)
+    until(lambda: len(lines_of(tmp_path / 'file')) == 7, 'file')
+    logger.file(tmp_path / 'log')
     relay.send(message(INFO, b'room again'))
     assert logger.stop() == 0
+    os.close(full)
     assert unstamped(tmp_path / 'log') == [
-        'warning logger: 5 lines lost: No space left on device',
-        'info relay[2.1]: room again']
+        f'warning logger: {n} lines lost: No space left on device'
+        for n in (5, 2)] + ['info relay[2.1]: room again']
 
 
-def test_file_error_told_without_a_line(start, tmp_path):
-    """The loss is told once there is room, not with the next line only."""
-    logger = start('file:5', 'file:5')
-    logger.target(0, os.open('/dev/full', os.O_WRONLY))
-    logger.target(1, append_to(tmp_path / 'other'))
-    relay = logger.sender()
-    relay.send(message(INFO, b'x'))
-    until(lambda: lines_of(tmp_path / 'other'), 'other')
-    logger.target(0, append_to(tmp_path / 'log'))
-    until(lambda: lines_of(tmp_path / 'log'), 'told')
-
-
-def test_file_half_line(start, tmp_path):
-    """A line that is written in part ends before the next one begins."""
+@pytest.fixture
+def half(start, tmp_path):
+    """A file that ends in half a line: it may not get any longer."""
     size = 1024 * 1024
-    (tmp_path / 'log').write_bytes(b'\n' * (size - 200))
+    log = tmp_path / 'log'
+    log.write_bytes(b'\n' * (size - 200))
     logger = start('file:5', file_size=size)
-    logger.target(0, append_to(tmp_path / 'log'))
+    logger.file(log)
     relay = logger.sender()
     relay.send(message(INFO, b'a'))
     relay.send(message(INFO, b'b' * 300))
-    until(lambda: os.path.getsize(tmp_path / 'log') == size, 'limit')
+    until(lambda: os.path.getsize(log) == size, 'limit')
     until(lambda: drained(relay), 'read')
-    lines = lines_of(tmp_path / 'log')
+    lines = lines_of(log)
     assert re.fullmatch(STAMP + r'info relay\[2\.1\]: a', lines[-2])
     assert re.fullmatch(STAMP + r'info relay\[2\.1\]: b+', lines[-1])
-    os.truncate(tmp_path / 'log', 0)
+    return logger, relay, log
+
+
+@pytest.mark.parametrize('hup', [False, True])
+def test_file_half_line(half, hup):
+    """It ends before the next one begins, in a file that P has opened again
+    and that is the same one, too."""
+    logger, relay, log = half
+    if hup:
+        logger.file(log)
+    os.truncate(log, os.path.getsize(log) - 1000)
+    with open(log, 'ab') as file:
+        file.write(b'b')
     relay.send(message(INFO, b'c'))
     assert logger.stop() == 0
-    lines = lines_of(tmp_path / 'log')
-    assert lines[0] == ''               # the end of the b's
-    assert [re.sub(STAMP, '', line) for line in lines[1:]] == [
+    lines = lines_of(log)
+    assert lines[-3] == 'b'
+    assert [re.sub(STAMP, '', line) for line in lines[-2:]] == [
+        'warning logger: 1 lines lost: File too large', 'info relay[2.1]: c']
+
+
+@pytest.mark.parametrize('there', [[], ['notice x: there']])
+def test_file_half_line_is_gone(half, there):
+    """Nothing to be ended: the file was emptied, or is another one."""
+    logger, relay, log = half
+    if there:
+        log.rename(log.parent / 'old')
+        log.write_text('2026-11-20T00:00:00.000+00:00 notice x: there\n')
+        logger.file(log)
+    else:
+        os.truncate(log, 0)
+    relay.send(message(INFO, b'c'))
+    assert logger.stop() == 0
+    assert unstamped(log) == there + [
         'warning logger: 1 lines lost: File too large',
         'info relay[2.1]: c']
 
 
-def test_pipe_full(start, tmp_path):
+def test_pipe_full(beside, tmp_path):
     """A pipe that nobody reads: blocking, as a shell gives it."""
     reader, writer = os.pipe()
-    logger = start('stdout:5', 'file:5')
-    logger.target(0, writer)
-    logger.target(1, append_to(tmp_path / 'file'))
+    logger, relay = beside('stdout', writer)
     assert os.get_blocking(writer)
-    relay = logger.sender()
-    flood(logger, relay, 3000)
-    until(lambda: len(lines_of(tmp_path / 'file')) == 3000, 'file')
-    got = b''
-    while b' lines lost' not in got:
-        got += os.read(reader, 65536)
+    flood_beside(relay, tmp_path)
+    got = read_loss(lambda size: os.read(reader, size))
     os.close(writer)
     assert logger.stop() == 0
-    while chunk := os.read(reader, 65536):
-        got += chunk
+    got += read_rest(lambda size: os.read(reader, size))
+    os.close(reader)
     assert b'\0' not in got
-    lines = got.decode('ascii').splitlines()
-    lost = [int(re.search(r'logger: (\d+) lines lost', line)[1])
-            for line in lines if ' lost' in line]
-    assert len(lines) - len(lost) + sum(lost) == 3000
+    accounted(got.decode('ascii').splitlines(), 3000)
 
 
-def test_pipe_race(start, tmp_path):
-    """Another writer fills the pipe all the time; nobody else is held up."""
+def test_stream_socket(beside, tmp_path):
+    """Standard output may be a socket, as under systemd."""
+    ours, theirs = socket.socketpair()
+    logger, relay = beside('stdout', theirs.fileno())
+    flood_beside(relay, tmp_path)
+    got = read_loss(ours.recv)
+    theirs.close()
+    assert logger.stop() == 0
+    got += read_rest(ours.recv)
+    ours.close()
+    accounted(got.decode('ascii').splitlines(), 3000)
+
+
+def test_pipe_race(beside, tmp_path):
+    """Another writer fills the pipe all the time."""
     reader, writer = os.pipe()
-    logger = start('stdout:5', 'file:5')
-    logger.target(0, writer)
-    logger.target(1, append_to(tmp_path / 'file'))
-    relay = logger.sender()
+    logger, relay = beside('stdout', writer)
     other = subprocess.Popen(['cat', '/dev/zero'], stdout=writer)
     drain = subprocess.Popen(['head', '-c', '50000000'], stdin=reader,
                              stdout=subprocess.DEVNULL)
     try:
-        for i in range(2000):
-            relay.send(message(INFO, b'%d' % i))
-        until(lambda: len(lines_of(tmp_path / 'file')) == 2000, 'file')
+        flood_beside(relay, tmp_path, 2000)
     finally:
         for process in (other, drain):
             process.kill()
             process.wait()
     os.close(reader)
+    os.close(writer)
     assert logger.stop() == 0
 
 
-def test_terminal_stopped(start, tmp_path):
-    """Output stopped by ^S, room for less than a line: nobody is held up."""
+def test_terminal_stopped(beside, tmp_path):
+    """Output stopped by ^S, room for less than a line."""
     master, slave = pty.openpty()
-    logger = start('stderr:5', 'file:5')
-    logger.target(0, slave)
-    logger.target(1, append_to(tmp_path / 'file'))
-    relay = logger.sender()
+    logger, relay = beside('stderr', slave)
     for i in range(200):
         relay.send(message(INFO, b'%d ' % i + b'x' * 800))
     until(lambda: len(lines_of(tmp_path / 'file')) == 200, 'file')
-    assert logger.process.poll() is None
-
-    got = b''
-    while b' lines lost' not in got:
-        got += os.read(master, 65536)
+    got = read_loss(lambda size: os.read(master, size))
     lines = got.replace(b'\r', b'').split(b'\n')
     lost = int(re.search(rb' (\d+) lines lost', got)[1])
     whole = [line for line in lines if re.fullmatch(
         STAMP.encode() + rb'info relay\[2\.1\]: \d+ x{800}', line)]
     # a line that lacked nothing but its newline was counted as lost
     assert len(whole) + lost in (200, 201)
+    os.close(master)
+    os.close(slave)
     assert logger.stop() == 0
 
 
-def test_stream_socket(start):
-    """Standard output may be a socket, as under systemd."""
-    ours, theirs = socket.socketpair()
-    logger = start('stdout:5')
-    logger.target(0, theirs.fileno())
-    relay = logger.sender()
-    flood(logger, relay, 3000)
-    got = b''
-    while b' lines lost' not in got:
-        got += ours.recv(65536)
-    theirs.close()
-    assert logger.stop() == 0
-    while chunk := ours.recv(65536):
-        got += chunk
-    lines = got.decode('ascii').splitlines()
-    lost = [int(re.search(r'logger: (\d+) lines lost', line)[1])
-            for line in lines if ' lost' in line]
-    assert len(lines) - len(lost) + sum(lost) == 3000
-
-
-def test_reader_gone(start, tmp_path):
-    reader, writer = os.pipe()
-    logger = start('stdout:5', 'file:5')
-    logger.target(0, writer)
-    logger.target(1, append_to(tmp_path / 'file'))
+@pytest.mark.parametrize('kind', ['pipe', 'terminal'])
+def test_reader_gone(beside, tmp_path, kind):
+    reader, writer = os.pipe() if kind == 'pipe' else pty.openpty()
+    logger, relay = beside('stdout', writer)
     os.close(reader)
     os.close(writer)
-    relay = logger.sender()
-    relay.send(message(INFO, b'x'))
+    flood_beside(relay, tmp_path, 10)
     assert logger.stop() == 0
-    assert len(lines_of(tmp_path / 'file')) == 1
 
+
+# --- many senders ---
 
 def test_fairness(start, tmp_path):
     """A sender that never stops does not keep another one waiting."""
     logger = start('file:5')
-    logger.target(0, append_to(tmp_path / 'log'))
+    logger.file(tmp_path / 'log')
     busy, quiet = logger.sender(), logger.sender(worker=1)
     stop = os.fork()
     if stop == 0:
@@ -629,7 +674,7 @@ def test_fairness(start, tmp_path):
 
 def test_senders_come_and_go(start, tmp_path):
     logger = start('file:5')
-    logger.target(0, append_to(tmp_path / 'log'))
+    logger.file(tmp_path / 'log')
     first = logger.sender(PARENT, 0)
     first.send(message(INFO, b'x'))
     until(lambda: lines_of(tmp_path / 'log'), 'x')
@@ -650,7 +695,7 @@ def test_too_many_senders(start, tmp_path):
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, hard), hard))
     try:
         logger = start('file:5')
-        logger.target(0, append_to(tmp_path / 'log'))
+        logger.file(tmp_path / 'log')
         for i in range(520):
             sender = logger.sender(RELAY, i)
             with contextlib.suppress(BrokenPipeError):  # closed already
@@ -664,12 +709,10 @@ def test_too_many_senders(start, tmp_path):
     assert sum('no room for relay' in line for line in lines) == 8
 
 
-def test_odd_messages_of_parent(start, tmp_path):
-    logger = start('file:5')
-    logger.target(0, append_to(tmp_path / 'log'))
-    relay = logger.sender()
+def test_odd_messages_of_parent(simple):
+    logger, relay, log = simple
     relay.send(message(INFO, b'x'))
-    until(lambda: lines_of(tmp_path / 'log'), 'x')
+    until(lambda: lines_of(log), 'x')
     before = logger.fds()
     logger.target(16, 0)                # no such target
     logger.tell(LOG, 0)                 # without a descriptor
@@ -678,6 +721,6 @@ def test_odd_messages_of_parent(start, tmp_path):
     logger.tell(99)
     logger.ctl.send(b'short')
     relay.send(message(INFO, b'y'))
-    until(lambda: len(lines_of(tmp_path / 'log')) == 8, 'y')
+    until(lambda: len(lines_of(log)) == 8, 'y')
     assert logger.fds() == before
     assert logger.stop() == 0

@@ -1,18 +1,16 @@
 """The log of a whole sallyport: targets, levels, formats, session lines."""
-import errno
 import fcntl
 import json
 import os
 import re
 import select
-import signal
-import socket
 import subprocess
 import time
 
 import pytest
 
-from lib import net, peers
+from lib import peers
+from lib.syslog import Dev, Syslogd
 from lib.wait import LIMIT, until
 
 STAMP = r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d'
@@ -223,157 +221,94 @@ def test_closed_pipe(box):
     assert len(daemon.processes('logger')) == 1
 
 
-@pytest.mark.root
-def test_full_disk(box):
-    """Lines are lost and counted; forwarding never notices."""
-    disk = box.tmp / 'disk'
-    disk.mkdir()
-
-    def mount():
-        net.own_mounts()
-        net.tmpfs(disk, '16k')
-
-    daemon = box.forward('-L', f'file:5,{disk}/log', preexec=mount)
-    inside = f'/proc/{daemon.pid}/root{disk}'
-    with open(f'{inside}/ballast', 'wb', buffering=0) as ballast:
-        with pytest.raises(OSError) as full:
-            while True:
-                ballast.write(bytes(4096))
-        assert full.value.errno == errno.ENOSPC
-        box.server(peers.echo)
-        for _ in range(100):
-            assert box.served()
-        daemon.session(count=100)
-        ballast.truncate(0)
-    def told():
-        with open(f'{inside}/log', encoding='ascii') as file:
-            return 'lines lost: No space left on device' in file.read()
-
-    def served_and_told():
-        return box.served() and told()
-
-    until(served_and_told, 'the loss is told')
-
-
 # --- syslog ---
-
-class Syslogd:
-    def __init__(self, path):
-        self.path = path
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sock.bind(str(path))
-        path.chmod(0o666)
-        self.sock.settimeout(LIMIT)
-        self.got = []
-
-    def wait(self, text):
-        while not any(text in line for line in self.got):
-            self.got.append(self.sock.recv(4096).decode('ascii'))
-        return next(line for line in self.got if text in line)
-
-    def stop(self):
-        self.sock.close()
-        self.path.unlink(missing_ok=True)
-
 
 @pytest.fixture
 def dev(box):
-    """A /dev for sallyport whose syslog socket is ours."""
-    path = box.tmp / 'dev'
-    path.mkdir(mode=0o755)
-    names = ('null', 'urandom', 'random', 'zero')
-    for name in names:
-        (path / name).touch()
-
-    def mount():
-        net.own_mounts()
-        for name in names:
-            net.bind(path / name, f'/dev/{name}')
-        net.bind('/dev', path, net.MS_REC)
-
-    box.mount_dev = mount
-    return path
+    return Dev(box.tmp / 'dev')
 
 
-def test_syslog(box, dev):
-    syslogd = Syslogd(dev / 'log')
-    box.servers.append(syslogd)
-    daemon = box.forward('-L', 'syslog:4,front,local3', preexec=box.mount_dev)
+@pytest.fixture
+def syslogd(box, dev):
+    """Who listens there now; start() lets the next one listen."""
+    class Now:
+        def start(self):
+            self.daemon = Syslogd(dev.log)
+            box.servers.append(self.daemon)
+            return self.daemon
+
+        def heard(self):
+            """Until a line about a session has come."""
+            self.daemon.sock.settimeout(0.2)
+
+            def heard():
+                assert box.served()
+                try:
+                    return self.daemon.wait('session ')
+                except TimeoutError:
+                    return None
+
+            until(heard, 'lines for syslogd')
+            return self.daemon.got
+
+    return Now()
+
+
+def test_syslog(box, dev, syslogd):
+    heard = syslogd.start()
+    daemon = box.forward('-L', 'syslog:4,front,local3', preexec=dev.mount)
     box.server(peers.echo)
     assert box.served()
-    line = syslogd.wait('session ')
+    line = heard.wait('session ')
     assert re.fullmatch(
         r'<%d>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d front\[%d\]: '
         r'relay\[1\.[12]\]: session client=.* reason=client-eof'
         % (19 * 8 + 6, daemon.pid), line), line
-    line = syslogd.wait('generation 1 is running')
+    line = heard.wait('generation 1 is running')
     assert line.startswith(f'<{19 * 8 + 5}>')
 
 
-def test_default_target(box, dev):
+def test_default_target(box, dev, syslogd):
     """Without -L: syslog:3,sallyport,daemon."""
-    syslogd = Syslogd(dev / 'log')
-    box.servers.append(syslogd)
+    heard = syslogd.start()
     popen = subprocess.Popen(
         box.command('-D', '-l', '127.0.0.1', '-p', 81, '-r', '127.0.0.1',
-                    '-o', 8080), preexec_fn=box.mount_dev)
+                    '-o', 8080), preexec_fn=dev.mount)
     box.programs.append(popen)
-    line = syslogd.wait('generation 1 is running')
+    line = heard.wait('generation 1 is running')
     assert re.match(rf'<{3 * 8 + 5}>.* sallyport\[{popen.pid}\]: ', line)
     popen.terminate()
     assert popen.wait(LIMIT) == 0
-    assert not any('session' in line for line in syslogd.got)
+    assert not any('session' in line for line in heard.got)
 
 
-def test_syslogd_restarts(box, dev):
+def test_syslogd_restarts(box, dev, syslogd):
     """A new socket is found without SIGHUP."""
-    syslogd = Syslogd(dev / 'log')
-    daemon = box.forward('-L', 'syslog:4', preexec=box.mount_dev)
+    first = syslogd.start()
+    daemon = box.forward('-L', 'syslog:4', preexec=dev.mount)
     box.server(peers.echo)
-    syslogd.wait('generation 1 is running')
-    syslogd.stop()
+    first.wait('generation 1 is running')
+    first.stop()
     for _ in range(5):
         assert box.served()
     daemon.session(count=5)
-    syslogd = Syslogd(dev / 'log')
-    box.servers.append(syslogd)
-    syslogd.sock.settimeout(0.2)
-
-    def heard():
-        assert box.served()
-        try:
-            return syslogd.wait('session ')
-        except TimeoutError:
-            return None
-
-    until(heard, 'lines for the new syslogd')
-    assert any('lines lost' in line for line in syslogd.got)
+    syslogd.start()
+    assert any('lines lost' in line for line in syslogd.heard())
 
 
-def test_syslogd_that_comes_later(box, dev):
-    daemon = box.forward('-L', 'syslog:4', preexec=box.mount_dev)
+def test_syslogd_that_comes_later(box, dev, syslogd):
+    daemon = box.forward('-L', 'syslog:4', preexec=dev.mount)
     box.server(peers.echo)
     assert box.served()
     daemon.session()
-    syslogd = Syslogd(dev / 'log')
-    box.servers.append(syslogd)
-    syslogd.sock.settimeout(0.2)
-
-    def heard():
-        assert box.served()
-        try:
-            return syslogd.wait('session ')
-        except TimeoutError:
-            return None
-
-    until(heard, 'lines for syslogd')
+    syslogd.start()
+    syslogd.heard()
 
 
-def test_syslogd_that_sleeps(box, dev):
+def test_syslogd_that_sleeps(box, dev, syslogd):
     """Its socket is full: nobody waits for it."""
-    syslogd = Syslogd(dev / 'log')
-    box.servers.append(syslogd)
-    daemon = box.forward('-L', 'syslog:5', preexec=box.mount_dev)
+    syslogd.start()
+    daemon = box.forward('-L', 'syslog:5', preexec=dev.mount)
     box.server(peers.echo)
     for _ in range(700):
         assert box.served()
