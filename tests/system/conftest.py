@@ -15,7 +15,7 @@ import tempfile
 
 import pytest
 
-from lib import net, peers, proc
+from lib import memcg, net, peers, proc
 from lib.daemon import Daemon
 from lib.wait import LIMIT, until
 
@@ -34,6 +34,8 @@ def pytest_configure(config):
     config.addinivalue_line('markers', 'root: sallyport is run as root')
     config.addinivalue_line('markers', 'superuser: pytest is run as root')
     config.addinivalue_line('markers', 'sandbox: needs the sandbox')
+    config.addinivalue_line('markers', 'memcg: needs groups with a limit of '
+                            'memory')
     if not ROOT:
         net.own_user_namespace()
     net.become_reaper()
@@ -42,7 +44,8 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     def fits(item):
         needs = {'root': PRIVILEGED, 'superuser': ROOT,
-                 'sandbox': not SANITIZED}
+                 'sandbox': not SANITIZED,
+                 'memcg': ROOT and memcg.LIMIT is not None}
         return all(there or item.get_closest_marker(name) is None
                    for name, there in needs.items())
 
@@ -55,7 +58,8 @@ def pytest_collection_modifyitems(config, items):
 def pytest_terminal_summary(terminalreporter):
     for item in left_out:
         terminalreporter.write_line(
-            f'left out, as root or the sandbox is missing: {item.nodeid}')
+            'left out, as root, the sandbox or groups with a limit of memory '
+            f'are missing: {item.nodeid}')
 
 
 class Tree:
