@@ -181,7 +181,8 @@ DEPS_DEMO  = nginx-light curl python3
 DEPS_TEST  = libcmocka-dev python3 python3-pytest iproute2 nginx-light curl \
 	redis-server redis-tools postgresql openssh-server openssh-client \
 	netcat-openbsd strace procps lsof \
-	systemd logrotate bubblewrap python3-seccomp
+	systemd logrotate bubblewrap python3-seccomp \
+	rsyslog util-linux e2fsprogs mandoc
 DEPS_LINT  = clang libclang-rt-dev llvm clang-format clang-tidy cppcheck \
 	shellcheck mandoc git
 
