@@ -77,15 +77,18 @@ gen_reap(struct proc *p, int status)
 	struct gen *g = p->gen;
 	int	    sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
-	if (status != 0)
+	if (status != 0 || (g != NULL && g->state == GEN_RUNNING))
 		log_words(LEVEL_ERROR, spawn_programs[p->role], " [gen ",
-		    log_number(g->number), ", ", log_number(p->worker + 1),
+		    log_number(p->id.u.helper.gen), ", ",
+		    log_number(p->worker + 1),
 		    sig != 0 ? "] died of signal " : "] exited with status ",
 		    log_number((uint64_t)(sig != 0 ? sig :
 		    WEXITSTATUS(status))),
 		    sig == SIGSYS ? ": it tried a forbidden system call" : "",
 		    NULL);
 	spawn_close(p);
+	if (g == NULL)
+		return;		/* the next tick starts another logger */
 	if (g->state == GEN_LOADING && p->role == ROLE_LOOKUP)
 		load_check(g);
 	else if (g->state < GEN_RUNNING)

@@ -3,10 +3,7 @@
  * and the syslog socket of the command line, which start/ has opened at
  * FD_TARGETS and behind, each at its number.
  */
-#include <sys/stat.h>
 #include <sys/un.h>
-
-#include <poll.h>
 
 #include "priv.h"
 

@@ -16,7 +16,6 @@ uint32_t     workers;
 int	     given = FD_GIVEN;
 static bool  ending, hup = true, told;	/* told: systemd knows that we run */
 
-/* Each death goes to its generation, the logger's to the next tick. */
 static void
 reap(void)
 {
@@ -25,10 +24,8 @@ reap(void)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		for (struct proc *p = procs; p < procs + PROC_MAX; p++)
-			if (p->pid == pid && p->gen != NULL)
+			if (p->pid == pid)
 				gen_reap(p, status);
-			else if (p->pid == pid)
-				spawn_close(p);
 }
 
 /* Waits until no process of this role is left, 2 s at most. */

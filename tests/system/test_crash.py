@@ -253,8 +253,11 @@ def test_death_of_the_logger(box, daemon, crowds, sig):
     others = {p.pid for p in daemon.processes() if p.role != 'logger'}
     both = crowds()
     logger = first(daemon, 'logger')
+    daemon.deaths_expected = True
     os.kill(logger.pid, getattr(signal, sig))
     another_logger(daemon, logger.pid)
+    daemon.wait(rf'^logger \[gen 0, 1\] died of signal '
+                rf'{int(getattr(signal, sig))}\b', role='sallyport')
     for crowd in both:
         crowd.wait_served()
         crowd.stop()
@@ -337,7 +340,7 @@ def test_stopped_dialer_is_not_the_end(box):
     dialer = first(daemon, 'dialer')
     os.kill(dialer.pid, signal.SIGSTOP)
     clients = [box.connect() for _ in range(400)]
-    daemon.wait('^clients of 127.0.0.1:81 wait: the dialer is busy$')
+    daemon.wait('^clients of 127.0.0.1:81 wait: the dialer is busy with')
     os.kill(dialer.pid, signal.SIGCONT)
     for client in clients:
         client.close()
