@@ -77,7 +77,7 @@ gen_reap(struct proc *p, int status)
 	struct gen *g = p->gen;
 	int	    sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
-	if (status != 0 || (g != NULL && g->state == GEN_RUNNING))
+	if (status != 0)
 		log_words(LEVEL_ERROR, spawn_programs[p->role], " [gen ",
 		    log_number(p->id.u.helper.gen), ", ",
 		    log_number(p->worker + 1),
