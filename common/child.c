@@ -80,6 +80,8 @@ take_word(struct child *c, const char *word)
 		c->root = true;
 	} else if (take_number(word, "gid", &gid)) {
 		c->gid = gid;
+	} else if (take_text(word, "sessions", &text)) {
+		c->log_begins = strcmp(text, "all") == 0;
 	} else if (take_text(word, "mode", &text)) {
 		c->mode = strcmp(text, "check") == 0 ? MODE_CHECK :
 		    strcmp(text, "config") == 0 ? MODE_PRINT_CONFIG :

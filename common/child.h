@@ -38,7 +38,9 @@ struct child {
 	unsigned	ndirs;
 	const char     *dirs[DIRS_MAX];	/* --socket-dir, absolute, in the
 					   order of wire_unix.dir */
-	const char     *format;		/* logger: "text" or "json" */
+	const char     *format;		/* logger: "text", "json", "tcpproxy" */
+	bool		log_begins;	/* relay: a line when a session begins
+					   too, and when it is connected */
 	int		nargs;		/* relay: the listener options; logger:
 					   the values of -L */
 	char	      **args;

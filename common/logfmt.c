@@ -162,6 +162,21 @@ field_next(const char *p, bool *number, const char **key, const char **value)
 	return (p + strlen(p) + 1);
 }
 
+const char *
+logfmt_field(const struct logfmt_entry *e, const char *key)
+{
+	const char *p = e->fields, *k, *value;
+	unsigned i;
+	bool number;
+
+	for (i = 0; i < e->nfields; i++) {
+		p = field_next(p, &number, &k, &value);
+		if (strcmp(k, key) == 0)
+			return (value);
+	}
+	return (NULL);
+}
+
 static void
 out_mem(struct out *o, const char *s, size_t n)
 {
@@ -357,6 +372,7 @@ void
 logfmt_tick(struct logfmt_clock *c, const struct timespec *now)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static const char days[] = "SunMonTueWedThuFriSat";
 	struct tm tm;
 	long off;
 
@@ -376,6 +392,8 @@ logfmt_tick(struct logfmt_clock *c, const struct timespec *now)
 	    3, &months[tm.tm_mon * 3],
 	    tm.tm_mday < 10 ? ' ' : (char)('0' + tm.tm_mday / 10),
 	    tm.tm_mday % 10, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	fmt_print(c->ctime, sizeof(c->ctime), "%.*s %s %d", 3,
+	    &days[tm.tm_wday * 3], c->syslog, tm.tm_year + 1900);
 }
 
 const char *
@@ -423,6 +441,24 @@ logfmt_plain(char buf[LOGFMT_MAX], const struct logfmt_entry *e)
 }
 
 size_t
+logfmt_ctime(char buf[LOGFMT_MAX], const struct logfmt_entry *e,
+    const struct logfmt_clock *c)
+{
+	static const char *const names[] = {
+		"OFF", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"
+	};
+	struct out o = { .buf = buf, .size = LOGFMT_MAX - 4 };
+
+	out_str(&o, c->ctime);
+	out_str(&o, " ");
+	out_str(&o, names[e->level]);
+	out_str(&o, ": ");
+	out_escaped(&o, e->text, '\0', '\0');
+	out_fields(&o, e);
+	return (out_end(&o, "\n"));
+}
+
+size_t
 logfmt_syslog(char buf[LOGFMT_SYSLOG], const struct logfmt_entry *e,
     const struct logfmt_clock *c, const struct logfmt_syslog *s)
 {
@@ -438,8 +474,10 @@ logfmt_syslog(char buf[LOGFMT_SYSLOG], const struct logfmt_entry *e,
 	out_str(&o, "[");
 	out_num(&o, s->pid);
 	out_str(&o, "]: ");
-	out_str(&o, logfmt_name(&e->who, who));
-	out_str(&o, ": ");
+	if (!s->bare) {
+		out_str(&o, logfmt_name(&e->who, who));
+		out_str(&o, ": ");
+	}
 	out_escaped(&o, e->text, '\0', '\0');
 	out_fields(&o, e);
 	return (out_end(&o, ""));

@@ -48,6 +48,7 @@ struct logfmt_clock {		/* zero at first */
 	char date[24];		/* 2026-11-20T18:02:03 */
 	char zone[8];		/* +00:00 */
 	char syslog[24];	/* Nov 20 18:02:03 */
+	char ctime[32];		/* Fri Nov 20 18:02:03 2026 */
 	unsigned ms;
 };
 
@@ -55,6 +56,7 @@ struct logfmt_syslog {
 	const char *ident;
 	unsigned facility;
 	uint32_t pid;
+	bool bare;		/* without the sender's name */
 };
 
 /*
@@ -64,6 +66,9 @@ struct logfmt_syslog {
  */
 int logfmt_parse(const void *message, size_t len, struct logfmt_entry *e);
 
+/* The value of this field of a checked entry, or NULL. */
+const char *logfmt_field(const struct logfmt_entry *e, const char *key);
+
 /* Sets the clock; works out local time once a second. */
 void logfmt_tick(struct logfmt_clock *c, const struct timespec *now);
 
@@ -71,15 +76,18 @@ void logfmt_tick(struct logfmt_clock *c, const struct timespec *now);
 const char *logfmt_name(const struct logfmt_who *who, char buf[LOGFMT_WHO]);
 
 /*
- * The line in its four forms, newline included (none for syslog); returns
+ * The line in its five forms, newline included (none for syslog); returns
  * its length.  Plain is what the user sees on standard error while sallyport
- * starts: no time, no level, and line breaks are kept.
+ * starts: no time, no level, and line breaks are kept.  The last one has the
+ * time of ctime(3), the level in capitals and no sender.
  */
 size_t logfmt_text(char buf[LOGFMT_MAX], const struct logfmt_entry *e,
     const struct logfmt_clock *c);
 size_t logfmt_json(char buf[LOGFMT_MAX], const struct logfmt_entry *e,
     const struct logfmt_clock *c);
 size_t logfmt_plain(char buf[LOGFMT_MAX], const struct logfmt_entry *e);
+size_t logfmt_ctime(char buf[LOGFMT_MAX], const struct logfmt_entry *e,
+    const struct logfmt_clock *c);
 size_t logfmt_syslog(char buf[LOGFMT_SYSLOG], const struct logfmt_entry *e,
     const struct logfmt_clock *c, const struct logfmt_syslog *s);
 

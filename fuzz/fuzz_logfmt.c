@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/logfmt.h"
+#include "../common/logfmt_tcpproxy.h"
 
 int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,7 +15,8 @@ static const struct logfmt_clock stamp = {
 	.date = "2026-11-20T18:02:03", .zone = "+00:00",
 	.syslog = "Nov 20 18:02:03", .ms = 999
 };
-static const struct logfmt_syslog target = { "sallyport", 3, 4711 };
+static const struct logfmt_syslog target = { "sallyport", 3, 4711,
+	false };
 
 static void
 require(int truth)
@@ -84,7 +85,7 @@ check_json(const char *p)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char out[LOGFMT_MAX + 1];
+	static char out[LOGFMT_MAX + 1], words[LOGFMT_TCPPROXY];
 	struct logfmt_entry e;
 	size_t len;
 
@@ -104,5 +105,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_line(out, len, LOGFMT_MAX, 1, 0);
 	out[len] = '\0';
 	check_json(out);
+	logfmt_tcpproxy(&e, words);
+	len = logfmt_ctime(out, &e, &stamp);
+	check_line(out, len, LOGFMT_MAX, 1, 0);
 	return (0);
 }

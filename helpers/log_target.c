@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "../common/fmt.h"
+#include "../common/logfmt_tcpproxy.h"
 #include "../common/logspec.h"
 #include "../common/timer.h"
 
@@ -34,6 +35,7 @@ enum target_how {
 enum target_form {
 	FORM_TEXT,
 	FORM_JSON,
+	FORM_CTIME,
 	FORM_SYSLOG,
 	FORM_PLAIN
 };
@@ -48,12 +50,14 @@ struct target {
 	int error;		/* why the last one was not */
 	uint64_t retry;		/* leave it alone until then */
 	bool midline;		/* the last line was written in part */
+	bool once;		/* is not opened again */
 };
 
 static struct logspec specs[LOGSPEC_TARGETS];
 static struct target targets[TARGETS];
 static struct logfmt_clock wall;
 static bool waiting;	/* a target may have a loss to report */
+static bool tcpproxy;	/* in the words of tcpproxy(8) */
 
 static void
 timer_signal(int sig)
@@ -146,6 +150,14 @@ ends_midline(const struct target *t)
 	    fstat(t->fd, &st) == -1 || st.st_size != 0));
 }
 
+void
+target_close(uint32_t index)
+{
+	if (targets[index].fd != -1)
+		close(targets[index].fd);
+	targets[index].fd = -1;
+}
+
 /* Writes the line, which has room for one more byte in front.  0 or -1. */
 static int
 target_write(struct target *t, char *buf, size_t len)
@@ -167,6 +179,11 @@ target_write(struct target *t, char *buf, size_t len)
 		return (0);
 	}
 	t->error = errno;
+	if (t->once && t->error == EPIPE) {
+		/* nobody will ever read what is written there */
+		target_close((uint32_t)(t - targets));
+		return (0);
+	}
 	if (n > 0)
 		t->midline = t->form != FORM_SYSLOG;
 	return (-1);
@@ -185,6 +202,9 @@ target_format(struct target *t, const struct logfmt_entry *e)
 		break;
 	case FORM_JSON:
 		len = logfmt_json(line, e, &wall);
+		break;
+	case FORM_CTIME:
+		len = logfmt_ctime(line, e, &wall);
 		break;
 	case FORM_SYSLOG:
 		len = logfmt_syslog(line, e, &wall, &t->syslog);
@@ -243,6 +263,15 @@ target_line(const struct logfmt_entry *e)
 	}
 }
 
+void
+target_translate(struct logfmt_entry *e)
+{
+	static char text[LOGFMT_TCPPROXY];
+
+	if (tcpproxy)
+		logfmt_tcpproxy(e, text);
+}
+
 bool
 target_wants(enum log_level level)
 {
@@ -268,14 +297,6 @@ target_warnx(const char *format, ...)
 	va_end(ap);
 	e.text = text;
 	target_line(&e);
-}
-
-void
-target_close(uint32_t index)
-{
-	if (targets[index].fd != -1)
-		close(targets[index].fd);
-	targets[index].fd = -1;
 }
 
 int
@@ -322,7 +343,9 @@ target_init(const struct child *c)
 	for (t = targets; t < targets + TARGETS; t++)
 		t->fd = -1;
 	targets[LOGSPEC_STARTUP].form = FORM_PLAIN;
-	targets[LOGSPEC_STARTUP].level = LEVEL_WARNING;
+	tcpproxy = strcmp(c->format, "tcpproxy") == 0;
+	/* that program said nothing on standard error unless asked to */
+	targets[LOGSPEC_STARTUP].level = tcpproxy ? LEVEL_OFF : LEVEL_WARNING;
 	if (c->nargs > LOGSPEC_TARGETS)
 		fatalx("%d log targets, expected at most %d", c->nargs,
 		    LOGSPEC_TARGETS);
@@ -331,12 +354,14 @@ target_init(const struct child *c)
 			fatalx("%s: %s", c->args[i], why);
 		t = &targets[i];
 		t->level = specs[i].level;
-		t->form = json ? FORM_JSON : FORM_TEXT;
+		t->form = json ? FORM_JSON : tcpproxy ? FORM_CTIME : FORM_TEXT;
 		if (specs[i].kind == LOGSPEC_SYSLOG)
 			t->form = FORM_SYSLOG;
+		t->once = specs[i].kind >= LOGSPEC_STDOUT;
 		t->syslog.ident = specs[i].ident;
 		t->syslog.facility = specs[i].facility;
 		t->syslog.pid = (uint32_t)getppid();
+		t->syslog.bare = tcpproxy;
 	}
 }
 

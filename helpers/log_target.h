@@ -21,6 +21,10 @@ void target_init(const struct child *c);
 int target_open(uint32_t index, int fd);
 void target_close(uint32_t index);
 
+/* Gives the line other words, if the log is to be in those of another
+   program.  They stay until the next call. */
+void target_translate(struct logfmt_entry *e);
+
 /* Has any open target this level? */
 bool target_wants(enum log_level level);
 

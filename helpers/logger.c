@@ -165,6 +165,7 @@ sender_message(struct sender *s, const char *buf, size_t len)
 		s->lost += e.lost;
 		waiting = true;
 	}
+	target_translate(&e);
 	if (!target_wants(e.level))
 		return;
 	if (sender_may(s, &e)) {

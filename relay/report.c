@@ -22,6 +22,7 @@
 #define REPORT_LINE	100	/* a line is so much, a slot not in use 1 */
 #define REPORT_HOST	(CONF_WORD_MAX + 10)
 #define REPORT_HOSTS	512
+#define REPORT_LISTEN	(REPORT_HOSTS + CONF_WORD_MAX + 128)
 
 const char *
 report_host(const struct conf_host *h, char *buf, size_t size)
@@ -55,17 +56,18 @@ report_listening(const struct relay *r, uint32_t listener)
 {
 	const struct listener *l = &r->listeners[listener];
 	const struct conf_stanza *z = &r->conf.stanzas[l->stanza];
-	char addr[NETADDR_TEXT], hosts[REPORT_HOSTS];
+	char addr[NETADDR_TEXT], hosts[REPORT_HOSTS], text[REPORT_LISTEN];
+	struct log_line line;
 
 	netaddr_text(&l->addr, addr);
 	report_remotes(z, hosts, sizeof(hosts));
-	if (z->has_source)
-		log_text(LEVEL_NOTICE,
-		    "listening on: %s (remote: %s with source %s)", addr,
-		    hosts, z->source.text);
-	else
-		log_text(LEVEL_NOTICE, "listening on: %s (remote: %s)", addr,
-		    hosts);
+	fmt_print(text, sizeof(text), "listening on: %s (remote: %s%s%s)",
+	    addr, hosts, z->has_source ? " with source " : "",
+	    z->has_source ? z->source.text : "");
+	log_begin(&line, LEVEL_NOTICE, text);
+	if (z->name != NULL)
+		log_str(&line, "name", z->name);
+	log_send(&line);
 }
 
 /* The server's address; without one what the configuration says. */
@@ -80,6 +82,18 @@ report_server(const struct conf_stanza *z, const struct session *s,
 	else
 		log_str(line, "remote",
 		    report_remotes(z, text, sizeof(text)));
+}
+
+/* By which the lines of one session can be matched, if it has several. */
+static void
+report_fds(const struct relay *r, const struct session *s,
+    struct log_line *line)
+{
+	if (!r->child->log_begins)
+		return;
+	log_num(line, "fd", (uint64_t)s->end[SIDE_CLIENT].fd);
+	if (s->end[SIDE_SERVER].fd != -1)
+		log_num(line, "server_fd", (uint64_t)s->end[SIDE_SERVER].fd);
 }
 
 /* What a session's lines have in common. */
@@ -113,6 +127,20 @@ report_is_plain(enum session_end why, int error)
 }
 
 void
+report_event(const struct relay *r, const struct session *s,
+    const char *event)
+{
+	struct log_line line;
+
+	if (!r->child->log_begins)
+		return;
+	log_begin(&line, LEVEL_INFO, event);
+	report_session(r, s, &line);
+	report_fds(r, s, &line);
+	log_send(&line);
+}
+
+void
 report_end(const struct relay *r, const struct session *s,
     enum session_end why, int error)
 {
@@ -141,6 +169,7 @@ report_end(const struct relay *r, const struct session *s,
 	log_num(&line, "duration_ms", r->now - s->started);
 	log_num(&line, "connect_ms", s->connect_us / 1000);
 	log_str(&line, "reason", reasons[why]);
+	report_fds(r, s, &line);
 	if (!report_is_plain(why, error)) {
 		errno = error;
 		fmt_print(text, sizeof(text), "%m");
@@ -180,6 +209,8 @@ report_listener(const struct relay *r, uint32_t i)
 	log_str(&line, "remote", report_remotes(z, text, sizeof(text)));
 	if (z->has_source)
 		log_str(&line, "source", z->source.text);
+	if (r->child->log_begins && l->fd != -1)
+		log_num(&line, "fd", (uint64_t)l->fd);
 	log_str(&line, "state", report_listener_state(r, l));
 	log_num(&line, "sessions", l->sessions);
 	log_num(&line, "limit", r->routes[l->stanza].limit);
@@ -210,6 +241,7 @@ report_active(const struct relay *r, const struct session *s)
 
 	log_begin_report(&line, "active session");
 	report_session(r, s, &line);
+	report_fds(r, s, &line);
 	log_num(&line, "age_ms", r->now - s->started);
 	log_num(&line, "idle_ms", r->now - s->active);
 	log_str(&line, "state", report_session_state(s));

@@ -36,6 +36,10 @@ const char *report_host(const struct conf_host *h, char *buf, size_t size);
 /* "listening on: A (remote: R[ with source S])" */
 void	report_listening(const struct relay *r, uint32_t listener);
 
+/* --log-sessions all: "session accepted", "session connected". */
+void	report_event(const struct relay *r, const struct session *s,
+	    const char *event);
+
 /* One line about a session that ends; `error' is an errno or 0. */
 void	report_end(const struct relay *r, const struct session *s,
 	    enum session_end why, int error);

@@ -191,6 +191,7 @@ session_open(struct relay *r, uint32_t listener, int fd,
 	timer_start(&r->wheel, slot,
 	    r->now + r->routes[l->stanza].dial_time);
 	dial_open(&r->dialer, slot, s->serial, l->stanza);
+	report_event(r, s, "session accepted");
 	return (0);
 }
 
@@ -424,6 +425,7 @@ session_join(struct relay *r, struct session *s, int fd)
 	s->state = SESSION_OPEN;
 	s->active = r->now;
 	session_arm(r, s);
+	report_event(r, s, "session connected");
 	/* what the client has sent meanwhile need not wait for an event */
 	session_turn(r, s);
 }

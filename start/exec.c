@@ -71,6 +71,7 @@ add_child_words(const struct options *o)
 	add_number("maxconn=", o->max_connections);
 	add_text("mode=", modes[o->mode]);
 	add_text("format=", o->format);
+	add_text("sessions=", o->sessions);
 	if (o->root) {
 		add_number("uid=", o->uid);
 		add_number("gid=", o->gid);

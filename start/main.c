@@ -118,6 +118,8 @@ main(int argc, char **argv)
 		fds.lock = pidfile_fileno(file);
 	if (options.daemonize)
 		fds.status = detach();
+	else
+		fds.status = options.ready;
 	if (file != NULL && pidfile_write(file) == -1)
 		fatal("option -P: cannot write %s", options.pidfile);
 	harden_self(&options);	/* before: P must be able to open them too */

@@ -25,7 +25,7 @@
 #define DIR_LENGTH	64	/* sun_path must hold a name too */
 
 enum { OPT_CHECK = 256, OPT_CONFIG, OPT_SANDBOX, OPT_WORKERS, OPT_MAXCONN,
-	OPT_FORMAT, OPT_DIR };
+	OPT_FORMAT, OPT_DIR, OPT_SESSIONS, OPT_READY };
 
 static const char shorts[] = ":hvDu:g:C:P:L:Ul:t:p:r:R:o:s:b:c:";
 static const struct option longs[] = {
@@ -53,6 +53,8 @@ static const struct option longs[] = {
 	{ "workers", required_argument, NULL, OPT_WORKERS },
 	{ "max-connections", required_argument, NULL, OPT_MAXCONN },
 	{ "log-format", required_argument, NULL, OPT_FORMAT },
+	{ "log-sessions", required_argument, NULL, OPT_SESSIONS },
+	{ "ready-fd", required_argument, NULL, OPT_READY },
 	{ "socket-dir", required_argument, NULL, OPT_DIR },
 	{ NULL, 0, NULL, 0 }
 };
@@ -180,6 +182,19 @@ add_listener(struct options *o, int c, char *value)
 		o->nargs += 2;
 }
 
+/* P send(2)s to it. */
+static int
+ready_socket(int c, const char *value)
+{
+	struct stat st;
+	uint64_t    fd;
+
+	if (fmt_number(value, INT_MAX, &fd) == -1 || fd <= STDERR_FILENO ||
+	    fstat((int)fd, &st) == -1 || !S_ISSOCK(st.st_mode))
+		bad(c, value, "the number, above 2, of an open socket");
+	return ((int)fd);
+}
+
 static void
 take_long(struct options *o, int c, char *value)
 {
@@ -205,9 +220,18 @@ take_long(struct options *o, int c, char *value)
 	case OPT_DIR:
 		add_dir(o, c, value);
 		break;
+	case OPT_SESSIONS:
+		if (strcmp(value, "end") != 0 && strcmp(value, "all") != 0)
+			bad(c, value, "end or all");
+		o->sessions = value;
+		break;
+	case OPT_READY:
+		o->ready = ready_socket(c, value);
+		break;
 	default:
-		if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0)
-			bad(c, value, "text or json");
+		if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0 &&
+		    strcmp(value, "tcpproxy") != 0)
+			bad(c, value, "text, json or tcpproxy");
 		o->format = value;
 	}
 }
@@ -425,7 +449,7 @@ options_parse(struct options *o, int argc, char **argv)
 	int	     c;
 
 	*o = (struct options){ .daemonize = true, .root = geteuid() == 0,
-		.format = "text" };
+		.format = "text", .sessions = "end", .ready = -1 };
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		if (c == ':' || c == '?') {

@@ -32,7 +32,9 @@ struct options {
 	gid_t	 gid;
 	uint32_t workers;		/* 1 to WORKERS_MAX */
 	uint32_t max_connections;	/* 0: not given */
-	const char *format;		/* "text" or "json" */
+	const char *format;		/* "text", "json" or "tcpproxy" */
+	const char *sessions;		/* "end" or "all" */
+	int	 ready;			/* a socket to be told, or -1 */
 	char	 jail[PATH_MAX];
 	char	 config[PATH_MAX];	/* "" when nargs > 0 */
 	char	 pidfile[PATH_MAX];	/* "": none */

@@ -10,7 +10,7 @@ import pytest
 
 from lib import peers, proc
 from lib.daemon import Daemon
-from lib.wait import until
+from lib.wait import LIMIT, until
 
 LISTENER = ('-p', '81', '-r', '127.0.0.1', '-o', '8080')
 
@@ -61,6 +61,10 @@ MISTAKES = [
     (['--max-connections', '0'], '--max-connections'),
     (['--max-connections', '1000001'], '--max-connections'),
     (['--log-format', 'xml'], '--log-format'),
+    (['--log-sessions', 'begin'], '--log-sessions'),
+    (['--ready-fd', '2'], '--ready-fd'),
+    (['--ready-fd', '99'], '--ready-fd'),
+    (['--ready-fd', 'x'], '--ready-fd'),
     (['-L', 'nowhere:3'], '-L'),
     (['-L', 'stderr'], '-L'),
     (['-L', 'stderr:x'], '-L'),
@@ -385,6 +389,34 @@ def test_second_instance(box):
 
 
 # --- instead of running ---
+
+def test_ready_fd(box):
+    """A byte when it runs; the end of the stream when it does not."""
+    for port, answer in ((81, b'\0'), (82, b'')):
+        box.listen(port=82) if port == 82 else None
+        ours, theirs = socket.socketpair()
+        ours.settimeout(LIMIT)
+        box.keep(ours)
+        words = ['-l', '127.0.0.1', '-p', port, '-r', '127.0.0.1', '-o', 80,
+                 '--ready-fd', theirs.fileno()]
+        daemon = box.start(*words, ready=False, pass_fds=[theirs.fileno()])
+        theirs.close()
+        assert ours.recv(2) == answer
+        assert ours.recv(1) == b''      # nobody keeps it
+        daemon.deaths_expected = port == 82
+        if port == 82:
+            assert daemon.wait_exit() == 1
+
+
+def test_ready_fd_is_a_socket(box):
+    """And not one of the standard descriptors."""
+    ours, theirs = socket.socketpair()
+    with open(os.devnull, 'rb') as file, ours, theirs:
+        for fd in (0, file.fileno()):
+            done = box.run('--ready-fd', fd, stdin=theirs,
+                           pass_fds=[file.fileno()])
+            assert done.returncode == 2 and '--ready-fd' in done.stderr
+
 
 def test_check(box):
     path = box.write('listen 127.0.0.1 81 { remote: 127.0.0.1 8080; }')

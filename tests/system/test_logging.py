@@ -48,6 +48,23 @@ def test_session_line(box):
         'to_server': 10, 'to_client': 20, 'reason': 'client-eof'}
 
 
+def test_session_lines_all(box):
+    """--log-sessions all: what happens is told when it does."""
+    daemon = box.forward('--log-sessions', 'all')
+    client, server = box.pair(box.listen())
+    name = ':'.join(map(str, client.getsockname()))
+    begin = daemon.wait('^session accepted$', client=name)
+    connected = daemon.wait('^session connected$', client=name)
+    assert 'server_fd' not in begin and begin['fd'] == connected['fd']
+    assert connected['server_fd'] != connected['fd']
+    assert not daemon.find('^session$')
+    client.close()
+    server.close()
+    line = daemon.session(client=name)
+    assert (line['fd'], line['server_fd']) == \
+        (connected['fd'], connected['server_fd'])
+
+
 def test_session_line_of_ipv6(box):
     daemon = box.start('-l', '::1', '-p', 81, '-r', '::1', '-o', 8080)
     client, server = box.pair(box.listen('::1'), '::1')

@@ -45,6 +45,7 @@ static struct listener listeners[STANZAS];
 static struct session sessions[SLOTS];
 static struct timer timers[SLOTS + TIMER_OTHERS];
 static struct dial_req requests[DIAL_QUEUE(SLOTS)];
+static const struct child child = { .role = ROLE_RELAY };
 static struct relay relay;
 static int pair[2];
 
@@ -108,6 +109,7 @@ setup(void **state)
 	memset(timers, 0, sizeof(timers));
 	relay = (struct relay){
 		.now = now, .routes = routes, .listeners = listeners,
+		.child = &child,
 		.conf = { .stanzas = stanzas, .nstanzas = STANZAS },
 		.nlisteners = STANZAS, .limits.fds = 1000,
 		.sessions = { .slot = sessions, .count = SLOTS },

@@ -22,7 +22,7 @@ static const struct logfmt_clock stamp = {
 	.date = "2026-11-20T18:02:03", .zone = "+01:00",
 	.syslog = "Nov 20 18:02:03", .ms = 7
 };
-static const struct logfmt_syslog target = { "ident", 3, 4711 };
+static const struct logfmt_syslog target = { "ident", 3, 4711, false };
 
 static struct log_line line;
 static char buf[LOGFMT_MAX + 1];	/* and a NUL for the tests */
