@@ -2,11 +2,12 @@
 #
 # The build directory is laid out like the installed tree and runs from there.
 # Useful variables: B=DIR (build directory), CC=gcc|clang, WERROR=1, DESTDIR=,
-# PREFIX=, CFLAGS= and LDFLAGS= (added behind ours), V=1 (show the commands).
+# PREFIX=, SYSCONFDIR=, CFLAGS= and LDFLAGS= (added behind ours), V=1 (show the commands).
 
 VERSION = 0.1.0
 B       = build
 PREFIX  = /usr/local
+SYSCONFDIR = /etc
 
 all:
 
@@ -18,7 +19,8 @@ try = $(shell $(CC) -Werror $1 -c -o /dev/null -x c /dev/null 2>&1 >/dev/null \
 
 WARN = -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes $(if $(WERROR),-Werror)
-DEFS = -D_GNU_SOURCE -DSALLYPORT_VERSION='"$(VERSION)"'
+DEFS = -D_GNU_SOURCE -DSALLYPORT_VERSION='"$(VERSION)"' \
+	-DSYSCONFDIR='"$(SYSCONFDIR)"'
 BASE = -std=gnu17 -g $(WARN) $(DEFS) $(EXTRA_DEFS) -fPIE -fvisibility=hidden
 LINK = -pie -Wl,--as-needed
 
@@ -55,6 +57,7 @@ RELAY  := $(filter-out relay/main.c,$(wildcard relay/*.c))
 DIALER   := $(wildcard helpers/dialer*.c helpers/dial_*.c)
 RESOLVER := $(wildcard helpers/resolver*.c)
 LOGGER   := $(wildcard helpers/logger*.c helpers/log_*.c)
+TCPPROXY := $(wildcard compat/tcpproxy*.c)
 
 objs = $(patsubst %.c,$(B)/obj/%.o,$1)
 O    = $(B)/obj
@@ -62,6 +65,7 @@ X    = $(B)/libexec/sallyport
 
 PROGRAMS := $(B)/sbin/sallyport $X/parent $X/relay $X/dialer $X/resolver \
 	$X/logger
+COMPAT := $(B)/sbin/tcpproxy
 
 # Test programs: one per file, but for headers and shared sources (lib*.c).
 tests_in = $(patsubst %.c,$(B)/%,$(filter-out $1/lib%,$(wildcard $1/*.c)))
@@ -70,7 +74,7 @@ FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard fuzz/fuzz_*.c))
 
 # --- build -------------------------------------------------------------------
 
-all: $(PROGRAMS) $X/empty
+all: $(PROGRAMS) $(COMPAT) $X/empty
 
 # Recompile everything when the compiler or a flag has changed.
 $O/flags: FORCE
@@ -95,8 +99,9 @@ $X/dialer: $(call objs,$(DIALER)) $O/libcommon.a
 $X/resolver: $(call objs,$(RESOLVER)) $O/libcommon.a
 $X/logger: $(call objs,$(LOGGER)) $O/libcommon.a
 $X/resolver: LDLIBS += -pthread
+$(B)/sbin/tcpproxy: $(call objs,$(TCPPROXY))
 
-$(PROGRAMS):
+$(PROGRAMS) $(COMPAT):
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(LINK) $(LDFLAGS) -Wl,-Map=$O/$(@F).map \
 		-o $@ $^ $(LDLIBS)
@@ -240,6 +245,15 @@ install-dist:
 	@$(call conf,default/sallyport,$(ETC)/default/sallyport)
 	@$(call conf,logrotate/sallyport,$(ETC)/logrotate.d/sallyport)
 
+install-compat: all
+	install -d $(SBIN) $(MAN)/man8
+	install -m 0755 $(COMPAT) $(SBIN)
+	install -m 0644 $(COMPAT:$(B)/sbin/%=man/%.8) $(MAN)/man8
+
+uninstall-compat:
+	rm -f $(COMPAT:$(B)/sbin/%=$(SBIN)/%) \
+		$(COMPAT:$(B)/sbin/%=$(MAN)/man8/%.8)
+
 # Directories that others share go only from a tree of its own, when empty.
 uninstall:
 	rm -f $(SBIN)/sallyport $(MAN)/man8/sallyport.8 \
@@ -263,6 +277,7 @@ help:
 # help: make            build the release into build/ and run it from there
 # help: make install    DESTDIR= PREFIX=/usr/local;  also: make uninstall
 # help: make install-dist  unit, init script (INIT=sysv|openrc), logrotate ...
+# help: make install-compat  the command tcpproxy;  also: uninstall-compat
 # help: make demo       see it work; KEEP=1 leaves it running until Ctrl-C
 # help: make check      all tests; check-unit, -priv, -evil, -sandbox, -system
 # help: make asan       build with sanitizers, without sandbox (build-asan)
@@ -274,7 +289,8 @@ help:
 # help: make clean      remove build and build-*
 
 .PHONY: all asan budget check clean demo deps deps-demo deps-test fuzz help \
-	install install-dist lint programs-fuzz programs-tests trap uninstall FORCE \
+	install install-compat install-dist lint programs-fuzz programs-tests \
+	trap uninstall uninstall-compat FORCE \
 	$(GROUPS:%=check-%) $(GROUPS:%=programs-%)
 .SECONDARY:
 

@@ -66,7 +66,7 @@ class Tree:
     """What make install has made."""
 
     def __init__(self, top):
-        self.top = top
+        self.top, self.build, self.source = top, BUILD, TOP
         self.command = str(top / 'usr/sbin/sallyport')
         self.libexec = top / 'usr/libexec/sallyport'
 
@@ -76,9 +76,10 @@ def tree():
     top = pathlib.Path(tempfile.mkdtemp(prefix='sallyport-tree.'))
     top.chmod(0o755)
     # what was built is tested; nothing is built anew here
-    subprocess.run(['make', '-s', '-o', 'all', 'install', f'B={BUILD}',
-                    f'DESTDIR={top}', 'PREFIX=/usr'], cwd=TOP, check=True,
-                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    subprocess.run(['make', '-s', '-o', 'all', 'install', 'install-compat',
+                    f'B={BUILD}', f'DESTDIR={top}', 'PREFIX=/usr'], cwd=TOP,
+                   check=True, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL)
     yield Tree(top)
     subprocess.run(['chmod', '-R', 'u+w', top], check=True)
     shutil.rmtree(top)
