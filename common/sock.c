@@ -175,5 +175,5 @@ sock_is(int fd, const struct wire_addr *a, const char *dir)
 	socklen_t     len = sizeof(is);
 
 	return (getsockname(fd, &is.sa, &len) == 0 &&
-	    memcmp(&is, &u, sizeof(u)) == 0);
+	    memcmp((char *)&is, (char *)&u, sizeof(u)) == 0);
 }

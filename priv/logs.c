@@ -72,7 +72,8 @@ logs_tick(void)
 	next_tick = clock_us() + TICK;
 	for (int i = 0; i < TARGET_MAX; i++)
 		if (args[ARG_TARGETS + i][0] == 's')
-			connect(FD_TARGETS + i, (void *)&sun, sizeof(sun));
+			(void)connect(FD_TARGETS + i, (void *)&sun,
+			    sizeof(sun));
 	if (logger->pid == 0 && (self.log[0] != 0 || fd_pair(self.log)) &&
 	    spawn_start(NULL, ROLE_LOGGER, 0)->pid != 0) {
 		for (int i = 0; i < TARGET_MAX; i++)

@@ -127,9 +127,9 @@ wait_event(int signals)
 	struct signalfd_siginfo info;
 
 	for (const struct proc *p = procs + 1; p < procs + PROC_MAX; p++)
-		fds[p - procs] = p->pid == 0 ? (struct pollfd){ .fd = -1 } :
-		    (struct pollfd){ .fd = p->ctl, .events = load_due(p) ?
-		    POLLOUT : p->ready ? 0 : POLLIN };
+		fds[p - procs] = (struct pollfd){ p->pid == 0 ? -1 : p->ctl,
+			p->pid == 0 || (p->ready && !load_due(p)) ? 0 :
+			p->ready ? POLLOUT : POLLIN, 0 };
 	fds[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
 	poll(fds, PROC_MAX, TICK / 1000);
 	for (struct proc *p = procs; (p = proc_next(p, NULL, ROLE_COUNT));)

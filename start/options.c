@@ -139,11 +139,12 @@ add_log(struct options *o, int c, char *text)
 static void
 add_dir(struct options *o, int c, const char *path)
 {
-	char	   *dir = o->dirs[o->ndirs];
 	struct stat st;
+	char	   *dir;
 
 	if (o->ndirs == DIRS_MAX)
 		bad(c, path, "at most 4 directories");
+	dir = o->dirs[o->ndirs++];
 	absolute(c, dir, path);
 	if (strlen(dir) > DIR_LENGTH)
 		bad(c, path, "a path of at most 64 bytes");
@@ -154,7 +155,6 @@ add_dir(struct options *o, int c, const char *path)
 		fatalx("option --socket-dir: %s: expected a directory %s that "
 		    "is not writable by group or others", dir, o->root ?
 		    "of root's" : "of your own");
-	o->ndirs++;
 }
 
 /* An option that describes the listener: for the relay, as it stands. */
