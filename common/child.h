@@ -38,6 +38,8 @@ struct child {
 	unsigned	ndirs;
 	const char     *dirs[DIRS_MAX];	/* --socket-dir, absolute, in the
 					   order of wire_unix.dir */
+	bool		unix_remotes;	/* dialer: its table has some; set by
+					   itself before confine_prepare() */
 	const char     *format;		/* logger: "text", "json", "tcpproxy" */
 	bool		log_begins;	/* relay: a line when a session begins
 					   too, and when it is connected */

@@ -45,11 +45,15 @@ note_missing(const char *what)
 	    len > 0 ? ", " : "", what);
 }
 
-/* The resolver needs files that change: hosts, resolv.conf, modules. */
+/*
+ * The resolver needs files that change: hosts, resolv.conf, modules.  Unix
+ * sockets are found by path: a server that starts again makes a new one.
+ */
 static bool
-has_jail(enum role role)
+has_jail(const struct child *c)
 {
-	return (role != ROLE_RESOLVER && role != ROLE_LOOKUP);
+	return (c->role != ROLE_RESOLVER && c->role != ROLE_LOOKUP &&
+	    !c->unix_remotes);
 }
 
 void
@@ -59,8 +63,8 @@ confine_prepare(const struct child *c)
 		fatalx("this build has no sandbox and does not run as root");
 	if (!SANDBOX)
 		return;
-	trap_prepare(c->role);
-	first = filter_compile(filter_of(c->role), 0);
+	trap_prepare(filter_title(filter_of(c)));
+	first = filter_compile(filter_of(c), 0);
 	if (c->role == ROLE_RELAY)
 		second = filter_compile(FILTER_RELAY, 1);
 	if (landlock_abi() < LANDLOCK_ABI_FILES)
@@ -213,7 +217,7 @@ confine_drop(const struct child *c)
 {
 	/* this one reads /proc */
 	capng_clear(CAPNG_SELECT_ALL);
-	if (c->root && has_jail(c->role))
+	if (c->root && has_jail(c))
 		jail_enter(c->jail);
 	if (c->root)
 		identity_change(c);

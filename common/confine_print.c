@@ -26,6 +26,10 @@ static const struct {
 	{ ROLE_RELAY, FILTER_RELAY, NULL,
 	    "a second filter on top of the first, before the first accept" },
 	{ ROLE_DIALER, FILTER_DIALER, NULL, "makes the outgoing connections" },
+	{ ROLE_DIALER, FILTER_DIALER_UNIX,
+	    "none: a server that starts again makes a new unix socket",
+	    "the same, if the configuration has remotes that are unix "
+	    "sockets" },
 	{ ROLE_RESOLVER, FILTER_RESOLVER,
 	    "none: needs hosts, resolv.conf and modules of the libc",
 	    "looks up names for the dialers, and once for listen NAME" },

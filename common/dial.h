@@ -1,9 +1,11 @@
 /*
  * relay <-> dialer, over a SOCK_SEQPACKET pair.
  *
- * While loading the relay sends its table: per route (= stanza, numbered
- * from 0) one DIAL_ROUTE and then its DIAL_REMOTEs in the order to be tried,
- * each a struct dial_entry; at the end one DIAL_END.  The dialer answers the
+ * While loading the relay sends its table, each message a struct dial_entry:
+ * first one DIAL_BEGIN, which says whether there are unix sockets among the
+ * remotes, because the dialer's sandbox depends on it; per route (= stanza,
+ * numbered from 0) one DIAL_ROUTE and then its DIAL_REMOTEs in the order to be
+ * tried; at the end one DIAL_END.  The dialer answers the
  * DIAL_END with the same struct and `route' = number of routes, and takes no
  * more entries: its table is sealed.
  *
@@ -21,11 +23,13 @@
 #include "netaddr.h"
 
 #define DIAL_BATCH	16
+#define DIAL_PATH	108	/* a unix socket's path and its NUL */
 
 enum dial_type {
 	DIAL_ROUTE = 1,
 	DIAL_REMOTE = 2,
-	DIAL_END = 3
+	DIAL_END = 3,
+	DIAL_BEGIN = 4
 };
 
 struct dial_entry {
@@ -37,9 +41,11 @@ struct dial_entry {
 	uint32_t keepidle;		/* s, 0: no TCP keep-alive */
 	/* DIAL_ROUTE: source address (family 0 and empty name: none);
 	   DIAL_REMOTE: destination; addr.port is the port in both forms */
-	uint32_t family;		/* AF_INET, AF_INET6 or 0: for names */
-	struct netaddr addr;		/* family 0: look up `name', which is
-					   empty otherwise */
+	uint32_t family;		/* AF_INET, AF_INET6 or 0: for names;
+					   DIAL_BEGIN: AF_UNIX or 0 */
+	struct netaddr addr;		/* family 0: look up `name'; AF_UNIX,
+					   for remotes only: `name' is the
+					   absolute path; else it is empty */
 	char	 name[LOOKUP_NAME_MAX];
 };
 
@@ -66,7 +72,7 @@ struct dial_rep {
 	uint32_t connect_us;	/* from the request to the answer */
 	uint32_t remote;	/* number of the remote within its route */
 	struct netaddr addr;	/* connected to, or tried last (family 0:
-				   none) */
+				   none; AF_UNIX: see `remote') */
 };
 
 #endif

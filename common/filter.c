@@ -95,6 +95,8 @@ static const struct filter_rule relay[] = {
 	    NOT(1, "how", SHUT_WR)),
 	ALLOW(setsockopt, "passes a reset on",
 	    IS(1, "level", SOL_SOCKET), IS(2, "option", SO_LINGER)),
+	ALLOW(getsockopt, "who a client of a unix socket is",
+	    IS(1, "level", SOL_SOCKET), IS(2, "option", SO_PEERCRED)),
 	ALLOW(recvmsg, "listeners from P, connected sockets from the dialer"),
 	ALLOW(sendto, "requests to the dialer, log lines",
 	    WITHOUT(3, "flags", MSG_FASTOPEN), IS(4, "address", 0)),
@@ -127,7 +129,6 @@ static const struct filter_rule dialer[] = {
 	    TYPE(1, SOCK_STREAM), IS(2, "protocol", IPPROTO_TCP)),
 	ALLOW(socket, "outgoing connections", IS(0, "domain", AF_INET6),
 	    TYPE(1, SOCK_STREAM), IS(2, "protocol", IPPROTO_TCP)),
-	KILL(socket, "other kinds of socket", IS(0, "domain", AF_UNIX)),
 	KILL(socket, "other kinds of socket", ABOVE(0, "domain", AF_INET6)),
 	ALLOW(connect, "outgoing connections"),
 	ALLOW(bind, "source addresses"),
@@ -146,6 +147,18 @@ static const struct filter_rule dialer[] = {
 	ALLOW(landlock_create_ruleset, "ports of the sealed table"),
 	ALLOW(landlock_add_rule, "ports of the sealed table"),
 	ALLOW(landlock_restrict_self, "ports of the sealed table"),
+	{ .name = NULL }
+};
+
+/* On top of dialer[], without and with unix sockets among the remotes. */
+static const struct filter_rule dialer_inet[] = {
+	KILL(socket, "other kinds of socket", IS(0, "domain", AF_UNIX)),
+	{ .name = NULL }
+};
+static const struct filter_rule dialer_unix[] = {
+	ALLOW(socket, "remotes that are unix sockets",
+	    IS(0, "domain", AF_UNIX), TYPE(1, SOCK_STREAM),
+	    IS(2, "protocol", 0)),
 	{ .name = NULL }
 };
 
@@ -319,7 +332,10 @@ static const struct {
 	    { every, waiting, relay, memory, loading } },
 	[FILTER_RELAY] = { "relay, with clients",
 	    { every, waiting, relay } },
-	[FILTER_DIALER] = { "dialer", { every, waiting, dialer, memory } },
+	[FILTER_DIALER] = { "dialer",
+	    { every, waiting, dialer, dialer_inet, memory } },
+	[FILTER_DIALER_UNIX] = { "dialer, with unix remotes",
+	    { every, waiting, dialer, dialer_unix, memory } },
 	[FILTER_RESOLVER] = { "resolver",
 	    { every, waiting, resolver, memory } },
 	[FILTER_LOGGER] = { "logger", { every, waiting, logger } },
@@ -332,20 +348,20 @@ filter_title(enum filter f)
 }
 
 enum filter
-filter_of(enum role role)
+filter_of(const struct child *c)
 {
-	switch (role) {
+	switch (c->role) {
 	case ROLE_RELAY:
 		return (FILTER_LOADING);
 	case ROLE_DIALER:
-		return (FILTER_DIALER);
+		return (c->unix_remotes ? FILTER_DIALER_UNIX : FILTER_DIALER);
 	case ROLE_RESOLVER:
 	case ROLE_LOOKUP:
 		return (FILTER_RESOLVER);
 	case ROLE_LOGGER:
 		return (FILTER_LOGGER);
 	default:
-		fatalx("there is no sandbox for role %d", (int)role);
+		fatalx("there is no sandbox for role %d", (int)c->role);
 	}
 }
 

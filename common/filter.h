@@ -13,12 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "role.h"
+#include "child.h"
 
 enum filter {
 	FILTER_LOADING,		/* relay, until GO */
 	FILTER_RELAY,		/* relay, on top of that, from GO on */
 	FILTER_DIALER,
+	FILTER_DIALER_UNIX,	/* with unix sockets among its remotes */
 	FILTER_RESOLVER,	/* the one-shot resolver's too */
 	FILTER_LOGGER,
 	FILTER_COUNT
@@ -54,8 +55,8 @@ struct filter_rule {
 
 const char *filter_title(enum filter f);
 
-/* The first filter of the role. */
-enum filter filter_of(enum role role);
+/* The first filter of the process. */
+enum filter filter_of(const struct child *c);
 
 /*
  * Collects the filter's rules: first what it allows and refuses, then its

@@ -1,6 +1,9 @@
 /*
  * IP addresses with port, as sallyport stores, parses and prints them.
  * Pure functions on numbers and text: no name service.  Any process.
+ *
+ * Family AF_UNIX stands for a unix socket.  What it is called is then known
+ * elsewhere (its text is "-" here), so that no struct need hold a path.
  */
 #ifndef COMMON_NETADDR_H
 #define COMMON_NETADDR_H
@@ -12,10 +15,15 @@
 #include <stdint.h>
 
 struct netaddr {
-	uint16_t family;	/* AF_INET, AF_INET6, or 0: none */
-	uint16_t port;		/* host order */
+	uint16_t family;	/* AF_INET, AF_INET6, AF_UNIX, or 0: none */
+	uint16_t port;		/* host order; AF_UNIX: 0 */
 	uint32_t scope;		/* IPv6 zone number, else 0 */
-	uint8_t  ip[16];	/* IPv4 in the first four, rest zero */
+	union {
+		uint8_t ip[16];	/* IPv4 in the first four, rest zero */
+		struct {	/* AF_UNIX, of a client: who it is */
+			uint32_t pid, uid, gid;
+		} peer;
+	};
 };
 
 #define NETADDR_TEXT	72	/* "[v6%zone]:port" and a NUL */

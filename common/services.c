@@ -5,20 +5,13 @@
  */
 #include "services.h"
 
-#include <sys/stat.h>
-
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fmt.h"
-#include "log.h"
+#include "textfile.h"
 
 #define SERVICES_PATH	 "/etc/services"
-#define SERVICES_MAX	 (1024 * 1024) /* more of the file is not read */
 #define SERVICES_DIGITS	 5
 #define SERVICES_NUMBERS "0123456789"
 
@@ -32,58 +25,14 @@ services_set(const char *text, size_t size)
 	services_size = size;
 }
 
-/* The whole file in fresh memory, or NULL with errno. */
-static char *
-services_read(int fd, size_t *size)
-{
-	struct stat st;
-	char	   *text;
-	size_t	    max;
-	ssize_t	    n;
-
-	*size = 0;
-	if (fstat(fd, &st) == -1)
-		return (NULL);
-	if (!S_ISREG(st.st_mode)) {
-		errno = EINVAL;
-		return (NULL);
-	}
-	max = st.st_size < SERVICES_MAX ? (size_t)st.st_size : SERVICES_MAX;
-	if ((text = malloc(max + 1)) == NULL)
-		return (NULL);
-	while (*size < max) {
-		n = read(fd, text + *size, max - *size);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1) {
-			free(text);
-			return (NULL);
-		}
-		if (n == 0)
-			break;
-		*size += (size_t)n;
-	}
-	return (text);
-}
-
 void
 services_load(void)
 {
-	char  *text;
 	size_t size;
-	int    fd;
+	char  *text = textfile_load(SERVICES_PATH, &size);
 
-	fd = open(SERVICES_PATH, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd == -1) {
-		if (errno != ENOENT)
-			log_warn("%s", SERVICES_PATH);
-		return;
-	}
-	if ((text = services_read(fd, &size)) == NULL)
-		log_warn("%s", SERVICES_PATH);
-	else
+	if (text != NULL)
 		services_set(text, size);
-	close(fd);
 }
 
 /* The next word of the rest of a line; false at its end or a comment. */

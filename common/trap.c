@@ -14,14 +14,13 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "filter.h"
 #include "log.h"
 
 #define CALLS	512
 #define NAME	32
 
 static char	 names[CALLS][NAME];
-static enum role role;
+static const char *title;
 
 static void
 trapped(int sig, siginfo_t *info, void *context)
@@ -42,18 +41,18 @@ trapped(int sig, siginfo_t *info, void *context)
 	(void)context;
 #endif
 	log_error("trap: %s called %s (%d) with %lld, %lld, %lld, which its "
-	    "filter denies", filter_title(filter_of(role)), name,
-	    info->si_syscall, arg[0], arg[1], arg[2]);
+	    "filter denies", title, name, info->si_syscall, arg[0], arg[1],
+	    arg[2]);
 	_exit(TRAP_STATUS);
 }
 
 void
-trap_prepare(enum role r)
+trap_prepare(const char *filter)
 {
 	struct sigaction sa = { .sa_sigaction = trapped,
 		.sa_flags = SA_SIGINFO | SA_NODEFER };
 
-	role = r;
+	title = filter;
 	for (int nr = 0; nr < CALLS; nr++) {
 		char *name = seccomp_syscall_resolve_num_arch(
 		    SCMP_ARCH_NATIVE, nr);
@@ -69,9 +68,9 @@ trap_prepare(enum role r)
 #else
 
 void
-trap_prepare(enum role role)
+trap_prepare(const char *filter)
 {
-	(void)role;
+	(void)filter;
 }
 
 #endif

@@ -6,12 +6,10 @@
 #ifndef COMMON_TRAP_H
 #define COMMON_TRAP_H
 
-#include "role.h"
-
 #define TRAP_STATUS	86
 
-/* Learns the names of all calls and installs the handler.  Does nothing in
-   other builds.  Programs under libexec only. */
-void	trap_prepare(enum role role);
+/* Learns the names of all calls and installs the handler, which speaks of
+   this filter.  Does nothing in other builds.  Programs under libexec only. */
+void	trap_prepare(const char *filter);
 
 #endif

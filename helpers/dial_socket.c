@@ -4,10 +4,12 @@
  */
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 
 #include "dialer.h"
 
@@ -59,6 +61,16 @@ bind_source(int fd, const struct netaddr *source)
 	return (bind(fd, (struct sockaddr *)&ss, len));
 }
 
+/* What a socket that can't be made means. */
+static uint32_t
+no_socket(void)
+{
+	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+	    errno == ENOMEM)
+		return (DIAL_LIMIT);
+	return ((uint32_t)errno);
+}
+
 uint32_t
 socket_connect(int *fd, const struct route *r, const struct netaddr *to,
     const struct netaddr *source)
@@ -68,12 +80,8 @@ socket_connect(int *fd, const struct route *r, const struct netaddr *to,
 
 	*fd = socket(to->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	    IPPROTO_TCP);
-	if (*fd == -1) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-		    errno == ENOMEM)
-			return (DIAL_LIMIT);
-		return ((uint32_t)errno);
-	}
+	if (*fd == -1)
+		return (no_socket());
 	if (set_options(*fd, r) == -1)
 		return ((uint32_t)errno);
 	if (source != NULL && bind_source(*fd, source) == -1)
@@ -82,6 +90,23 @@ socket_connect(int *fd, const struct route *r, const struct netaddr *to,
 	/* a connection that is there at once is told by an event, too */
 	if (connect(*fd, (struct sockaddr *)&ss, len) == -1 &&
 	    errno != EINPROGRESS)
+		return ((uint32_t)errno);
+	return (0);
+}
+
+uint32_t
+socket_connect_unix(int *fd, const char *path)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+
+	_Static_assert(sizeof(sun.sun_path) == DIAL_PATH, "room for paths");
+	memcpy(sun.sun_path, path, strlen(path) + 1);
+	if (*fd == -1)
+		*fd = socket(AF_UNIX,
+		    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (*fd == -1)
+		return (no_socket());
+	if (connect(*fd, (struct sockaddr *)&sun, sizeof(sun)) == -1)
 		return ((uint32_t)errno);
 	return (0);
 }

@@ -17,10 +17,18 @@
 
 #define KEEPIDLE_MAX	32767	/* the kernel's */
 
+struct path {
+	char	 text[DIAL_PATH];
+	uint32_t mark;
+};
+
 static struct route  *routes;
 static uint32_t	      nroutes, routes_size;
 static struct target *targets;
 static uint32_t	      ntargets, targets_size;
+static struct path   *paths;
+static uint32_t	      npaths, paths_size;
+static bool	      with_unix;	/* as DIAL_BEGIN said */
 
 uint32_t
 table_routes(void)
@@ -42,6 +50,26 @@ table_target(const struct route *r, uint32_t i)
 	if (i >= r->count)
 		fatalx("remote %u of %u", i, r->count);
 	return (&targets[r->first + i]);
+}
+
+static struct path *
+path_of(const struct target *t)
+{
+	if (t->path >= npaths)
+		fatalx("path %u of %u", t->path, npaths);
+	return (&paths[t->path]);
+}
+
+const char *
+table_path(const struct target *t)
+{
+	return (path_of(t)->text);
+}
+
+uint32_t *
+table_mark(const struct target *t)
+{
+	return (&path_of(t)->mark);
 }
 
 /* Makes room for one more element. */
@@ -74,12 +102,41 @@ addr_ok(const struct netaddr *a)
 	return (a->family == AF_INET6);
 }
 
+/* Nothing but a NUL-terminated absolute path that sun_path has room for. */
+static bool
+path_ok(const struct dial_entry *e)
+{
+	static const uint8_t zero[sizeof(e->addr.ip)];
+	size_t		     len = strnlen(e->name, DIAL_PATH);
+
+	for (size_t i = len; i < sizeof(e->name); i++)
+		if (e->name[i] != '\0')
+			return (false);
+	return (len > 1 && len < DIAL_PATH && e->name[0] == '/' &&
+	    e->family == 0 && e->addr.port == 0 && e->addr.scope == 0 &&
+	    memcmp(e->addr.ip, zero, sizeof(zero)) == 0);
+}
+
+static struct target
+take_path(const struct dial_entry *e)
+{
+	if (!with_unix || e->type != DIAL_REMOTE || !path_ok(e))
+		fatalx("bad unix socket in the relay's table");
+	paths = grow(paths, npaths, &paths_size, sizeof(*paths));
+	paths[npaths] = (struct path){ .mark = 0 };
+	memcpy(paths[npaths].text, e->name, DIAL_PATH);
+	return ((struct target){ .addr = e->addr, .name = NAME_NONE,
+	    .path = npaths++ });
+}
+
 /* The address or name of the entry, checked. */
 static struct target
 take_target(const struct dial_entry *e, uint32_t interval)
 {
 	struct target t = { .addr = e->addr, .name = NAME_NONE };
 
+	if (e->addr.family == AF_UNIX)
+		return (take_path(e));
 	if (e->family != 0 && e->family != AF_INET && e->family != AF_INET6)
 		fatalx("bad address family in the relay's table");
 	if (e->addr.family != 0) {
@@ -126,7 +183,8 @@ take_remote(const struct dial_entry *e)
 {
 	struct route *r;
 
-	if (nroutes == 0 || e->route != nroutes - 1 || e->addr.port == 0 ||
+	if (nroutes == 0 || e->route != nroutes - 1 ||
+	    (e->addr.port == 0 && e->addr.family != AF_UNIX) ||
 	    routes[nroutes - 1].count == DIAL_REMOTES)
 		fatalx("unexpected remote of route %u in the relay's table",
 		    e->route);
@@ -153,6 +211,18 @@ receive_entry(int relay, struct dial_entry *e)
 	if (n != (ssize_t)sizeof(*e) ||
 	    (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
 		fatalx("bad message in the relay's table");
+}
+
+bool
+table_begin(int relay)
+{
+	struct dial_entry e = { 0 };
+
+	receive_entry(relay, &e);
+	if (e.type != DIAL_BEGIN || (e.family != 0 && e.family != AF_UNIX))
+		fatalx("the relay's table has no beginning");
+	with_unix = e.family == AF_UNIX;
+	return (with_unix);
 }
 
 uint32_t
@@ -191,6 +261,8 @@ table_confine(void)
 	for (uint32_t i = 0; i < ntargets; i++) {
 		uint16_t port = targets[i].addr.port;
 
+		if (targets[i].addr.family == AF_UNIX)
+			continue;
 		if (!seen[port])
 			ports[n++] = port;
 		seen[port] = true;

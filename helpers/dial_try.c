@@ -20,10 +20,18 @@
 /* Slots beyond the limit, for the replies that say so. */
 #define RESERVE		(4 * DIAL_BATCH)
 
+/*
+ * When the queue of a unix server is full, connect(2) doesn't wait: those who
+ * do stand in a list, and so often, in ms, the first of each server tries
+ * again, then the next as long as there is room.
+ */
+#define AGAIN_TIME	16
+
 enum dial_state {
 	TRY_FREE,
 	TRY_WAITING,		/* for a name, in its list of waiters */
 	TRY_CONNECTING,
+	TRY_AGAIN,		/* the server's queue was full: in `again' */
 	TRY_DONE		/* in `done', to be sent */
 };
 
@@ -41,7 +49,7 @@ struct dial {
 	uint64_t begin;		/* us */
 	struct dial_rep rep;	/* filled in on the way */
 	LIST_ENTRY(dial) hash;	/* by the relay's slot */
-	TAILQ_ENTRY(dial) link;	/* free, done or a name's waiters */
+	TAILQ_ENTRY(dial) link;	/* free, done, again or a name's waiters */
 };
 LIST_HEAD(dial_bucket, dial);
 
@@ -51,6 +59,8 @@ static struct dial_bucket *buckets;
 static uint32_t		   nbuckets;	/* a power of two */
 static struct dial_list	   unused = TAILQ_HEAD_INITIALIZER(unused);
 static struct dial_list	   done = TAILQ_HEAD_INITIALIZER(done);
+static struct dial_list	   again = TAILQ_HEAD_INITIALIZER(again);
+static uint32_t		   again_timer;	/* its number, behind the dials' */
 static struct timer_wheel  wheel;
 
 static uint64_t
@@ -78,11 +88,12 @@ dial_init(uint32_t n)
 	for (nbuckets = 1; nbuckets < n; nbuckets *= 2)
 		;
 	dials = calloc(n + RESERVE, sizeof(*dials));
-	timers = calloc(n + RESERVE, sizeof(*timers));
+	again_timer = n + RESERVE;
+	timers = calloc(n + RESERVE + 1, sizeof(*timers));
 	buckets = calloc(nbuckets, sizeof(*buckets));
 	if (dials == NULL || timers == NULL || buckets == NULL)
 		fatal("table of connections");
-	timer_init(&wheel, timers, n + RESERVE, timer_now());
+	timer_init(&wheel, timers, n + RESERVE + 1, timer_now());
 }
 
 /* --- slots --- */
@@ -128,6 +139,8 @@ try_end(struct dial *d)
 		TAILQ_REMOVE(name_waiters(d->name), d, link);
 	if (d->state == TRY_DONE)
 		TAILQ_REMOVE(&done, d, link);
+	if (d->state == TRY_AGAIN)
+		TAILQ_REMOVE(&again, d, link);
 	timer_stop(&wheel, number_of(d));
 	if (d->state == TRY_CONNECTING)
 		loop_unwatch(d->fd);
@@ -165,16 +178,55 @@ finish(struct dial *d, uint32_t error)
 	TAILQ_INSERT_TAIL(&done, d, link);
 }
 
+/* The remote that is being tried. */
+static const struct target *
+target_of(const struct dial *d)
+{
+	return (table_target(d->route, d->next_remote - 1));
+}
+
 /* A remote's address didn't do: the name may lead elsewhere by now. */
 static void
 try_failed(struct dial *d, uint32_t error)
 {
-	const struct target *t = table_target(d->route, d->next_remote - 1);
+	const struct target *t = target_of(d);
 
 	try_end(d);
 	d->rep.error = error;
 	if (t->name != NAME_NONE)
 		(void)name_ask(t->name);
+}
+
+/* What try_next() returns when an address didn't do. */
+static bool
+try_gave_up(struct dial *d, uint32_t error)
+{
+	try_failed(d, error);
+	if (error == DIAL_LIMIT)
+		finish(d, error);
+	return (error == DIAL_LIMIT);
+}
+
+/* Connects, or will try to again; returns as try_next() does. */
+static bool
+try_unix(struct dial *d)
+{
+	uint32_t error = socket_connect_unix(&d->fd, table_path(target_of(d)));
+	uint64_t now;
+
+	if (error == 0) {
+		finish(d, 0);
+		return (true);
+	}
+	if (error != EAGAIN)
+		return (try_gave_up(d, error));
+	now = timer_now();
+	if (TAILQ_EMPTY(&again))
+		timer_start(&wheel, again_timer, now + AGAIN_TIME);
+	d->state = TRY_AGAIN;
+	TAILQ_INSERT_TAIL(&again, d, link);
+	timer_start(&wheel, number_of(d), now + d->route->connect_timeout);
+	return (true);
 }
 
 /*
@@ -186,16 +238,19 @@ try_next(struct dial *d)
 {
 	const struct netaddr *a = &d->addrs[d->at++];
 	const struct route   *r = d->route;
+	bool		      local = a->family == AF_UNIX;
 	struct netaddr	      source;
 	uint32_t	      error;
 
-	if (r->has_source && !route_source(r, a->family, &source)) {
+	if (!local && r->has_source && !route_source(r, a->family, &source)) {
 		d->unsourced = true;
 		return (false);
 	}
 	d->rep.tries++;
 	d->rep.addr = *a;
 	d->rep.remote = d->next_remote - 1;
+	if (local)
+		return (try_unix(d));
 	error = socket_connect(&d->fd, r, a, r->has_source ? &source : NULL);
 	if (error == 0 && loop_watch(EPOLL_CTL_ADD, d->fd, EPOLLOUT,
 	    number_of(d), ++d->epoch) == -1)
@@ -206,10 +261,7 @@ try_next(struct dial *d)
 		    timer_now() + r->connect_timeout);
 		return (true);
 	}
-	try_failed(d, error);
-	if (error == DIAL_LIMIT)
-		finish(d, error);
-	return (error == DIAL_LIMIT);
+	return (try_gave_up(d, error));
 }
 
 /* --- one dial --- */
@@ -338,6 +390,45 @@ dial_event(uint32_t i, uint32_t epoch, uint32_t events)
 	finish(d, 0);
 }
 
+/* One more try of a dial in `again'.  False: there is still no room. */
+static bool
+try_again(struct dial *d)
+{
+	uint32_t error;
+
+	error = socket_connect_unix(&d->fd, table_path(target_of(d)));
+	if (error == EAGAIN)
+		return (false);
+	if (error == 0) {
+		TAILQ_REMOVE(&again, d, link);
+		timer_stop(&wheel, number_of(d));
+		finish(d, 0);
+	} else {
+		try_failed(d, error);
+		go_on(d);
+	}
+	return (true);
+}
+
+/* All those in `again', but none behind one who found its server full. */
+static void
+again_expire(uint64_t now)
+{
+	static uint32_t pass;
+	struct dial    *d, *next;
+	uint32_t       *mark;
+
+	pass++;
+	for (d = TAILQ_FIRST(&again); d != NULL; d = next) {
+		next = TAILQ_NEXT(d, link);
+		mark = table_mark(target_of(d));
+		if (*mark != pass && !try_again(d))
+			*mark = pass;
+	}
+	if (!TAILQ_EMPTY(&again))
+		timer_start(&wheel, again_timer, now + AGAIN_TIME);
+}
+
 void
 dial_expire(uint64_t now)
 {
@@ -345,8 +436,12 @@ dial_expire(uint64_t now)
 	uint32_t     i;
 
 	while ((i = timer_expired(&wheel, now)) != TIMER_NONE) {
+		if (i == again_timer) {
+			again_expire(now);
+			continue;
+		}
 		d = &dials[i];
-		if (d->state == TRY_CONNECTING)
+		if (d->state == TRY_CONNECTING || d->state == TRY_AGAIN)
 			try_failed(d, ETIMEDOUT);
 		else
 			try_end(d);	/* the name's time is up */

@@ -290,9 +290,11 @@ main(int argc, char **argv)
 
 	child_start(&c, ROLE_DIALER, argc, argv);
 	slots = slots_wanted(&c);
+	receive_channels();
+	/* one number, of a relay that has seen nothing but its configuration */
+	c.unix_remotes = table_begin(relay);
 	confine_prepare(&c);
 	confine_enter(&c);
-	receive_channels();
 	dial_init(slots);
 	seal_table(&c);
 	loop();

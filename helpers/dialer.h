@@ -19,8 +19,10 @@
 #define NAME_NONE	UINT32_MAX
 
 struct target {
-	struct netaddr addr;		/* port always; family 0: use `name' */
+	struct netaddr addr;		/* port always; family 0: use `name';
+					   AF_UNIX: use table_path() */
 	uint32_t       name;		/* its number, or NAME_NONE */
+	uint32_t       path;		/* AF_UNIX: its number */
 };
 
 struct route {
@@ -30,6 +32,12 @@ struct route {
 	struct target source;
 	uint32_t      first, count;	/* its targets */
 };
+
+/*
+ * Receives the first message of the table and nothing else of it, before the
+ * sandbox is entered; any error is fatal.  Are there unix sockets in it?
+ */
+bool	table_begin(int relay);
 
 /*
  * Receives the table up to DIAL_END; any error is fatal.  Returns the number
@@ -43,6 +51,9 @@ void	table_confine(void);
 uint32_t table_routes(void);
 const struct route *table_route(uint32_t i);
 const struct target *table_target(const struct route *r, uint32_t i);
+/* Of a unix socket: its path, and a number for the caller's use, first 0. */
+const char *table_path(const struct target *t);
+uint32_t *table_mark(const struct target *t);
 
 /* --- dial_names.c: names and their addresses --- */
 
@@ -87,6 +98,13 @@ bool	route_source(const struct route *r, int family,
  */
 uint32_t socket_connect(int *fd, const struct route *r,
 	    const struct netaddr *to, const struct netaddr *source);
+
+/*
+ * Makes a socket, if *fd is -1, and connects it to a unix socket.  Returns 0:
+ * connected, there is no waiting; EAGAIN: the server's queue is full, try the
+ * same socket again; else what to put into the reply.
+ */
+uint32_t socket_connect_unix(int *fd, const char *path);
 
 /* What became of it: 0 when it is connected, and only then. */
 uint32_t socket_result(int fd, uint32_t events);

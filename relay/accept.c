@@ -81,13 +81,13 @@ accept_tell(struct relay *r, const struct listener *l, enum accept_room why)
 {
 	struct route *z = &r->routes[l->stanza];
 	struct acceptor *a = &r->acceptor;
-	char text[NETADDR_TEXT];
+	char text[REPORT_ADDR];
 
 	/* who has reached a limit of its own must not hush up the others */
 	if (why == ACCEPT_PAUSED || !accept_may_log(r, why ==
 	    ACCEPT_LISTENER_FULL ? &z->quiet_until : &a->quiet_until))
 		return;
-	netaddr_text(&l->addr, text);
+	report_address(r, l, text);
 	if (why == ACCEPT_LISTENER_FULL)
 		log_warnx("clients of %s wait: it has its limit of %u "
 		    "session%s in this relay", text, z->limit,
@@ -165,7 +165,7 @@ static void
 accept_pause(struct relay *r, const struct listener *l, int error)
 {
 	struct acceptor *a = &r->acceptor;
-	char text[NETADDR_TEXT];
+	char text[REPORT_ADDR];
 
 	if (error == EMFILE)
 		accept_no_fd(r);
@@ -178,7 +178,7 @@ accept_pause(struct relay *r, const struct listener *l, int error)
 	if (accept_may_log(r, &a->quiet_until)) {
 		errno = error;
 		log_warn("no client of %s can be accepted now",
-		    netaddr_text(&l->addr, text));
+		    report_address(r, l, text));
 	}
 }
 
@@ -204,6 +204,28 @@ accept_is_short(int error)
 	}
 }
 
+/*
+ * Who the client is.  Of a unix socket that is asked for at once, as it is
+ * who connected; its number is all that is kept when it has gone.
+ */
+static void
+accept_client(const struct listener *l, int fd,
+    const struct sockaddr_storage *ss, socklen_t len, struct netaddr *client)
+{
+	struct ucred peer = { .pid = 0 };
+	socklen_t size = sizeof(peer);
+
+	/* an unknown family leaves "-" in the log */
+	(void)netaddr_from((const struct sockaddr *)ss, len, client);
+	if (l->addr.family != AF_UNIX ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == -1)
+		return;
+	client->family = AF_UNIX;
+	client->peer.pid = (uint32_t)peer.pid;
+	client->peer.uid = peer.uid;
+	client->peer.gid = peer.gid;
+}
+
 /* One client.  There is room for it. */
 static enum accept_result
 accept_one(struct relay *r, struct listener *l)
@@ -220,8 +242,7 @@ accept_one(struct relay *r, struct listener *l)
 	if (fd == -1 && !accept_is_short(errno))
 		return (ACCEPT_OK);
 	if (fd != -1) {
-		/* an unknown family leaves "-" in the log */
-		(void)netaddr_from((struct sockaddr *)&ss, len, &client);
+		accept_client(l, fd, &ss, len, &client);
 		if (session_open(r, (uint32_t)(l - r->listeners), fd,
 		    &client) == 0) {
 			r->acceptor.delay = 0;

@@ -18,15 +18,18 @@
 #include "../common/log.h"
 #include "../common/lookup.h"
 #include "../common/wire.h"
+#include "local.h"
 #include "relay.h"
 #include "setup.h"
 
 #define BIND_WHERE	512
 
+_Static_assert(CONF_NO_ID == WIRE_NO_ID, "nobody is nobody");
+
 struct binder {
 	const struct relay *r;
 	int	 lookup;
-	uint32_t sent;		/* BINDs */
+	uint32_t sent;		/* BINDs and BINDUNIXes */
 	uint32_t bound;		/* those that P has done */
 	bool	 failed;
 };
@@ -72,43 +75,82 @@ bind_is_needed(const struct conf_stanza *z, const struct netaddr *a,
 	    error == EAFNOSUPPORT));
 }
 
+/* The message and its BOUND.  Returns P's errno, or -1: not even asked. */
+static int
+bind_ask(struct binder *b, const struct conf_stanza *z, struct wire *m,
+    const char *what)
+{
+	char reason[128], where[BIND_WHERE];
+
+	if (b->sent == LISTENERS_MAX) {
+		fmt_print(reason, sizeof(reason), "more than %d listeners",
+		    LISTENERS_MAX);
+		bind_fail(b, z, what, reason);
+		return (-1);
+	}
+	m->index = b->sent;
+	setup_send(m);
+	setup_recv(m, NULL);
+	if (m->type != WIRE_BOUND || m->index != b->sent)
+		fatalx("no answer to a request for a listener");
+	b->sent++;
+	if (m->u.bound.error == EMFILE)
+		fatalx("%scannot listen on %s: the parent has no more "
+		    "descriptors, of which each listener needs %u; the limit "
+		    "(RLIMIT_NOFILE) is %llu", bind_where(b->r, z, where),
+		    what, b->r->child->workers,
+		    (unsigned long long)b->r->limits.fds);
+	b->bound += m->u.bound.error == 0;
+	return (m->u.bound.error);
+}
+
+static void
+bind_tell(struct binder *b, const struct conf_stanza *z, const char *what,
+    int error)
+{
+	char reason[128];
+
+	errno = error;
+	fmt_print(reason, sizeof(reason), "%m");
+	bind_fail(b, z, what, reason);
+}
+
 /* BIND and BOUND for one address. */
 static void
 bind_address(struct binder *b, uint32_t stanza, const struct netaddr *a)
 {
 	const struct conf_stanza *z = &b->r->conf.stanzas[stanza];
-	struct wire m = { .type = WIRE_BIND, .index = b->sent };
-	char text[NETADDR_TEXT], reason[128], where[BIND_WHERE];
+	struct wire m = { .type = WIRE_BIND };
+	char text[NETADDR_TEXT];
+	int error;
 
-	netaddr_text(a, text);
-	if (b->sent == LISTENERS_MAX) {
-		fmt_print(reason, sizeof(reason), "more than %d listeners",
-		    LISTENERS_MAX);
-		bind_fail(b, z, text, reason);
-		return;
-	}
 	m.u.addr = (struct wire_addr){ .tag = stanza, .backlog = z->backlog,
 		.family = a->family, .port = a->port,
 		.inet = { .keepidle = z->keepalive, .scope = a->scope } };
 	memcpy(m.u.addr.inet.ip, a->ip, sizeof(a->ip));
-	setup_send(&m);
-	setup_recv(&m, NULL);
-	if (m.type != WIRE_BOUND || m.index != b->sent)
-		fatalx("no answer to a request for a listener");
-	b->sent++;
-	if (m.u.bound.error == EMFILE)
-		fatalx("%scannot listen on %s: the parent has no more "
-		    "descriptors, of which each listener needs %u; the limit "
-		    "(RLIMIT_NOFILE) is %llu", bind_where(b->r, z, where),
-		    text, b->r->child->workers,
-		    (unsigned long long)b->r->limits.fds);
-	if (m.u.bound.error == 0) {
-		b->bound++;
-	} else if (bind_is_needed(z, a, m.u.bound.error)) {
-		errno = m.u.bound.error;
-		fmt_print(reason, sizeof(reason), "%m");
-		bind_fail(b, z, text, reason);
-	}
+	netaddr_text(a, text);
+	error = bind_ask(b, z, &m, text);
+	if (error > 0 && bind_is_needed(z, a, error))
+		bind_tell(b, z, text, error);
+}
+
+/* BINDUNIX and BOUND. */
+static void
+bind_local(struct binder *b, uint32_t stanza)
+{
+	const struct conf_stanza *z = &b->r->conf.stanzas[stanza];
+	struct wire m = { .type = WIRE_BINDUNIX };
+	char text[LOCAL_TEXT];
+	int error;
+
+	m.u.addr = (struct wire_addr){ .tag = stanza, .backlog = z->backlog,
+		.family = AF_UNIX, .local = { .uid = z->socket_uid,
+		.gid = z->socket_gid, .mode = (uint16_t)z->socket_mode,
+		.dir = (uint16_t)z->socket_dir } };
+	strlcpy(m.u.addr.local.name, z->listen.text, WIRE_NAME);
+	local_text(z, text);
+	if ((error = bind_ask(b, z, &m, text)) > 0)
+		bind_tell(b, z, text, error);
 }
 
 static const char *
@@ -221,6 +263,10 @@ bind_stanza(struct binder *b, uint32_t stanza)
 	const struct conf_stanza *z = &b->r->conf.stanzas[stanza];
 	struct netaddr any = { .port = z->listen.addr.port };
 
+	if (z->listen.addr.family == AF_UNIX) {
+		bind_local(b, stanza);
+		return;
+	}
 	if (!z->any && z->listen.addr.family == 0) {
 		bind_name(b, stanza);
 		return;

@@ -5,6 +5,8 @@
  */
 #include "checker.h"
 
+#include <sys/socket.h>
+
 #include <netinet/in.h>
 
 #include <bsd/stdlib.h>
@@ -12,10 +14,13 @@
 #include <string.h>
 #include <strings.h>
 
+#include "local.h"
+
 /* An address that a stanza listens on. */
 struct listener {
 	struct netaddr addr; /* a name: only family and port */
-	const char    *name; /* or NULL */
+	const char    *name; /* or NULL; a unix socket's, with the number of
+				its directory in addr.scope */
 	size_t	       stanza;
 };
 
@@ -41,8 +46,8 @@ check_family(struct diag *d, const struct conf_host *host, int resolv,
 {
 	char buf[DIAG_WORD];
 
-	if (host->addr.family == 0 || resolv == 0 ||
-	    host->addr.family == resolv)
+	if (host->addr.family == 0 || host->addr.family == AF_UNIX ||
+	    resolv == 0 || host->addr.family == resolv)
 		return;
 	diag_error(d, at, "'%s' contradicts '%s: %s', expected an address of "
 	    "that family or a name",
@@ -57,7 +62,7 @@ check_listen(struct diag *d, const struct conf_stanza *s, struct place at)
 	const char	     *what = NULL;
 	char		      buf[DIAG_WORD];
 
-	if (a->family == 0)
+	if (a->family == 0 || a->family == AF_UNIX)
 		return;
 	if (netaddr_multicast(a))
 		what = "a multicast address";
@@ -68,6 +73,21 @@ check_listen(struct diag *d, const struct conf_stanza *s, struct place at)
 		    "on", diag_word(buf, s->listen.text,
 		    strlen(s->listen.text)), what);
 	check_family(d, &s->listen, s->resolv, "resolv", at);
+}
+
+/* Unix sockets have no source address: the others, if any, use it. */
+static void
+check_source_unix(struct diag *d, const struct conf_stanza *s,
+    const struct places *at)
+{
+	char buf[DIAG_WORD];
+
+	for (size_t i = 0; i < s->nremotes; i++)
+		if (s->remotes[i].addr.family == AF_UNIX)
+			diag_warning(d, at->remote[i], "'source' has no effect "
+			    "on the unix socket '%s'",
+			    diag_word(buf, s->remotes[i].text,
+			    strlen(s->remotes[i].text)));
 }
 
 /* Connections can't be made from an address of one family to the other. */
@@ -81,15 +101,19 @@ check_source(struct diag *d, const struct conf_stanza *s,
 
 	if (!s->has_source)
 		return;
+	check_source_unix(d, s, at);
 	check_family(d, &s->source, s->remote_resolv, "remote-resolv",
 	    at->key[KEY_SOURCE]);
 	if (s->source.addr.family == 0)
 		return;
 	diag_word(buf, s->source.text, strlen(s->source.text));
 	for (size_t i = 0; i < s->nremotes; i++) {
-		useless[i] = s->remotes[i].addr.family != 0 &&
-		    s->remotes[i].addr.family != s->source.addr.family;
-		n += useless[i];
+		if (s->remotes[i].addr.family == AF_UNIX ||
+		    s->remotes[i].addr.family == 0 ||
+		    s->remotes[i].addr.family == s->source.addr.family)
+			continue;
+		useless[i] = true;
+		n++;
 	}
 	if (n > 0 && n == s->nremotes) {
 		diag_error(d, at->key[KEY_SOURCE], "no remote can be reached "
@@ -106,15 +130,54 @@ check_source(struct diag *d, const struct conf_stanza *s,
 			    family_name(s->source.addr.family));
 }
 
+bool
+check_has_tcp(const struct conf_stanza *s)
+{
+	if (s->listen.addr.family != AF_UNIX)
+		return (true);
+	for (size_t i = 0; i < s->nremotes; i++)
+		if (s->remotes[i].addr.family != AF_UNIX)
+			return (true);
+	return (false);
+}
+
+static void
+check_one_effect(struct diag *d, const struct places *at, unsigned seen,
+    enum keyword_id key, const char *where)
+{
+	if ((seen & 1u << key) != 0)
+		diag_warning(d, at->key[key], "'%s' has no effect %s",
+		    keywords[key].name, where);
+}
+
+/* What was said in this stanza (a default may be meant for others). */
+static void
+check_effects(struct diag *d, const struct conf_stanza *s,
+    const struct places *at, unsigned seen)
+{
+	if (s->listen.addr.family == AF_UNIX) {
+		check_one_effect(d, at, seen, KEY_RESOLV, "on a unix socket");
+	} else {
+		check_one_effect(d, at, seen, KEY_SOCKET_MODE,
+		    "here, expected it with 'listen unix:NAME'");
+		check_one_effect(d, at, seen, KEY_SOCKET_OWNER,
+		    "here, expected it with 'listen unix:NAME'");
+	}
+	if (!check_has_tcp(s))
+		check_one_effect(d, at, seen, KEY_KEEPALIVE,
+		    "between unix sockets");
+}
+
 void
 check_stanza(struct diag *d, const struct conf_stanza *s,
-    const struct places *at)
+    const struct places *at, unsigned seen)
 {
 	check_listen(d, s, at->listen);
 	for (size_t i = 0; i < s->nremotes; i++)
 		check_family(d, &s->remotes[i], s->remote_resolv,
 		    "remote-resolv", at->remote[i]);
 	check_source(d, s, at);
+	check_effects(d, s, at, seen);
 }
 
 unsigned
@@ -130,6 +193,12 @@ listeners_of(const struct conf_stanza *s, size_t stanza, struct listener *to)
 	static const int families[] = { AF_INET, AF_INET6 };
 	size_t		 n = 0;
 
+	if (s->listen.addr.family == AF_UNIX) {
+		*to = (struct listener){ .addr = s->listen.addr,
+			.name = s->listen.text, .stanza = stanza };
+		to->addr.scope = s->socket_dir;
+		return (1);
+	}
 	for (size_t i = 0; i < 2; i++) {
 		if (!may_be(&s->listen, s->resolv, families[i]))
 			continue;
@@ -155,7 +224,8 @@ compare_address(const struct listener *a, const struct listener *b)
 	if ((a->name == NULL) != (b->name == NULL))
 		return (a->name == NULL ? -1 : 1);
 	if (a->name != NULL)
-		return (strcasecmp(a->name, b->name));
+		return (a->addr.family == AF_UNIX ? strcmp(a->name, b->name) :
+		    strcasecmp(a->name, b->name));
 	return (memcmp(a->addr.ip, b->addr.ip, sizeof(a->addr.ip)));
 }
 
@@ -177,10 +247,18 @@ report_twins(struct diag *d, const struct conf *c, const size_t *twin)
 	for (size_t i = 0; i < c->nstanzas; i++) {
 		const struct conf_stanza *s = &c->stanzas[i];
 		struct place at = { .line = s->line, .column = s->column };
-		char	     buf[DIAG_WORD];
+		char	     buf[DIAG_WORD], local[LOCAL_TEXT];
 
 		if (twin[i] == 0)
 			continue;
+		if (s->listen.addr.family == AF_UNIX) {
+			local_text(s, local);
+			diag_error(d, at, "listens on %s like the stanza of "
+			    "line %u, expected another name",
+			    diag_word(buf, local, strlen(local)),
+			    c->stanzas[twin[i] - 1].line);
+			continue;
+		}
 		diag_error(d, at, "listens on %s port %u like the stanza of "
 		    "line %u, expected another address or port",
 		    diag_word(buf, s->listen.text, strlen(s->listen.text)),

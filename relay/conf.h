@@ -16,8 +16,11 @@
 #define CONF_WORD_MAX	253	/* longest host name */
 #define CONF_REMOTES_MAX 16	/* for one stanza */
 
+#define CONF_NO_ID	UINT32_MAX /* no user or group was given */
+
 struct conf_host {		/* an address, or a name to be looked up */
-	const char *text;	/* as written, without brackets */
+	const char *text;	/* as written, without brackets; AF_UNIX: a
+				   remote's path, a listener's name */
 	struct netaddr addr;	/* family 0: `text' is a name; port set in
 				   both cases */
 };
@@ -28,6 +31,9 @@ struct conf_stanza {
 	unsigned line, column;	/* of `listen' */
 	bool	 any;		/* listen * */
 	struct conf_host listen;
+	unsigned socket_dir;	/* AF_UNIX: number of the --socket-dir */
+	uint32_t socket_mode;
+	uint32_t socket_uid, socket_gid; /* or CONF_NO_ID */
 	int	 resolv;	/* AF_INET, AF_INET6 or 0: both */
 	int	 remote_resolv;
 	unsigned nremotes;

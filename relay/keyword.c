@@ -16,6 +16,12 @@
 const struct keyword keywords[KEY_COUNT] = {
 	[KEY_NAME] = { "name", TYPE_NAME, SCOPE_STANZA,
 	    .expected = "printable ASCII characters, in quotes if need be" },
+	[KEY_SOCKET_MODE] = { "socket-mode", TYPE_MODE, SCOPE_BOTH,
+	    NUMBER(socket_mode), true, 0, 0777, 0600,
+	    "an octal number from 0 to 0777" },
+	[KEY_SOCKET_OWNER] = { "socket-owner", TYPE_OWNER, SCOPE_BOTH,
+	    .expected = "UID, UID:GID or :GID, each a number or a name of "
+	    "/etc/passwd or /etc/group, or *" },
 	[KEY_RESOLV] = { "resolv", TYPE_FAMILY, SCOPE_BOTH,
 	    .expected = "ipv4, ipv6 or any" },
 	[KEY_REMOTE] = { "remote", TYPE_REMOTE, SCOPE_BOTH,
@@ -141,7 +147,8 @@ keyword_value(const struct keyword *k, const struct conf *c,
 void
 keyword_defaults(struct conf_stanza *s)
 {
-	*s = (struct conf_stanza){ .any = true, .on_error = ON_ERROR_FAIL };
+	*s = (struct conf_stanza){ .any = true, .on_error = ON_ERROR_FAIL,
+		.socket_uid = CONF_NO_ID, .socket_gid = CONF_NO_ID };
 	for (size_t i = 0; i < KEY_COUNT; i++)
 		if (keywords[i].offset != 0)
 			*keyword_number(&keywords[i], NULL, s) =

@@ -11,10 +11,12 @@
 
 enum keyword_type {
 	TYPE_FAMILY, /* ipv4, ipv6, any */
-	TYPE_REMOTE, /* HOST SERVICE */
+	TYPE_REMOTE, /* HOST SERVICE, or unix:/PATH */
 	TYPE_SOURCE, /* HOST */
 	TYPE_NAME,
 	TYPE_ON_ERROR, /* fail, skip */
+	TYPE_MODE, /* octal */
+	TYPE_OWNER, /* UID:GID */
 	TYPE_MS, /* the others are uint32_t: a duration kept in ms, */
 	TYPE_SECONDS, /* or in s, */
 	TYPE_KEEPALIVE, /* no, yes or a duration kept in s, */
@@ -26,6 +28,8 @@ enum keyword_scope { SCOPE_STANZA = 1, SCOPE_OUTSIDE = 2, SCOPE_BOTH = 3 };
 
 enum keyword_id {
 	KEY_NAME,
+	KEY_SOCKET_MODE,
+	KEY_SOCKET_OWNER,
 	KEY_RESOLV,
 	KEY_REMOTE,
 	KEY_REMOTE_RESOLV,

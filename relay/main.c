@@ -16,7 +16,9 @@
 #include "../common/fmt.h"
 #include "../common/log.h"
 #include "../common/services.h"
+#include "../common/users.h"
 #include "../common/wire.h"
+#include "local.h"
 #include "loop.h"
 #include "relay.h"
 #include "setup.h"
@@ -141,6 +143,9 @@ main(int argc, char **argv)
 
 	child_start(&c, ROLE_RELAY, argc, argv);
 	services_load();
+	local_dirs(c.dirs, c.ndirs);
+	if (c.ndirs > 0 || c.mode != MODE_RUN)	/* else of no use */
+		users_load();
 	if (c.mode == MODE_PRINT_SANDBOX) {
 		confine_print(STDOUT_FILENO, &c);
 		_exit(0);
@@ -151,6 +156,7 @@ main(int argc, char **argv)
 	if (main_configure(&relay.conf, &c) == -1 ||
 	    limits_check(&relay, main_report, &c) == -1)
 		main_give_up(&c);
+	users_forget();
 	switch (c.mode) {
 	case MODE_CHECK:
 		main_say_valid(&c, &relay.conf);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "checker.h"
+#include "local.h"
 #include "value.h"
 
 struct options {
@@ -17,7 +18,8 @@ struct options {
 	struct conf_stanza *stanza;
 	struct places	    at;
 	struct conf_host    remote; /* port 0: none given yet */
-	bool		    has_remote, has_port;
+	unsigned	    seen;   /* bit per keyword */
+	bool		    has_remote, has_port, has_local_port;
 };
 
 static const struct {
@@ -68,6 +70,10 @@ option_local(struct options *o, const struct word *w)
 	o->at.listen = w->at;
 	s->any = strcmp(w->text, "*") == 0;
 	s->listen = (struct conf_host){ .text = w->text };
+	if (local_is(w->text)) {
+		local_listen(&o->diag, w, s);
+		return;
+	}
 	if (!s->any)
 		value_host(&o->diag, w, &s->listen);
 	s->listen.addr.port = port;
@@ -80,6 +86,10 @@ option_remote(struct options *o, const struct word *w)
 
 	o->at.remote[0] = w->at;
 	o->has_remote = true;
+	if (local_is(w->text)) {
+		local_remote(&o->diag, w, &o->remote);
+		return;
+	}
 	value_host(&o->diag, w, &o->remote);
 	o->remote.addr.port = port;
 }
@@ -106,9 +116,12 @@ option_set(struct options *o, char letter, const struct word *w)
 		option_local(o, w);
 		break;
 	case 't':
+		o->at.key[KEY_RESOLV] = w->at;
+		o->seen |= 1u << KEY_RESOLV;
 		option_family(o, w, &s->resolv);
 		break;
 	case 'p':
+		o->has_local_port = true;
 		value_port(&o->diag, w, 0, &s->listen.addr.port);
 		break;
 	case 'r':
@@ -168,6 +181,23 @@ options_read(struct options *o, int nargs, char **args, char *room)
 	}
 }
 
+/* Ports: TCP has them, unix sockets don't. */
+static void
+options_ports(struct options *o)
+{
+	bool local = o->remote.addr.family == AF_UNIX;
+
+	if (!o->has_port && !local)
+		diag_error(&o->diag, option_place("-o"),
+		    "missing, expected a port or service to connect to");
+	if (o->has_port && local)
+		diag_error(&o->diag, option_place("-o"),
+		    "a unix socket has no port, expected none");
+	if (o->has_local_port && o->stanza->listen.addr.family == AF_UNIX)
+		diag_error(&o->diag, option_place("-p"),
+		    "a unix socket has no port, expected none");
+}
+
 /* What was said becomes the stanza. */
 static void
 options_finish(struct options *o)
@@ -177,12 +207,10 @@ options_finish(struct options *o)
 	if (!o->has_remote)
 		diag_error(&o->diag, option_place("-r"),
 		    "missing, expected an address or name to connect to");
-	if (!o->has_port)
-		diag_error(&o->diag, option_place("-o"),
-		    "missing, expected a port or service to connect to");
+	options_ports(o);
 	s->remotes[0] = o->remote;
 	s->nremotes = 1;
-	check_stanza(&o->diag, s, &o->at);
+	check_stanza(&o->diag, s, &o->at, o->seen);
 }
 
 int

@@ -13,6 +13,7 @@
 #include "../common/role.h"
 #include "checker.h"
 #include "lexer.h"
+#include "local.h"
 #include "value.h"
 
 #define FIRST_STANZAS 16
@@ -138,9 +139,13 @@ set_remote(struct parser *p, struct draft *d, struct word w[VALUES_MAX])
 		    CONF_REMOTES_MAX);
 		return;
 	}
-	value_host(&p->diag, &w[0], &host);
-	value_port(&p->diag, &w[1], 1, &port);
-	host.addr.port = port;
+	if (local_is(w[0].text)) {
+		local_remote(&p->diag, &w[0], &host);
+	} else {
+		value_host(&p->diag, &w[0], &host);
+		value_port(&p->diag, &w[1], 1, &port);
+		host.addr.port = port;
+	}
 	d->at.remote[s->nremotes] = w[0].at;
 	s->remotes[s->nremotes++] = host;
 }
@@ -179,6 +184,12 @@ set_value(struct parser *p, struct draft *d, const struct keyword *k,
 	case TYPE_ON_ERROR:
 		value_on_error(&p->diag, w, &s->on_error);
 		break;
+	case TYPE_MODE:
+		local_mode(&p->diag, w, &s->socket_mode);
+		break;
+	case TYPE_OWNER:
+		local_owner(&p->diag, w, s);
+		break;
 	default:
 		value_number(&p->diag, w, k, keyword_number(k, p->conf, s));
 		break;
@@ -210,6 +221,8 @@ parse_values(struct parser *p, struct draft *d, const struct keyword *k)
 
 	for (; n < wanted && at_word(p); n++) {
 		words[n] = take_word(p);
+		if (k->type == TYPE_REMOTE && local_is(words[0].text))
+			wanted = 1;	/* no port */
 		next(p, LEXER_VALUE);
 	}
 	if (n < wanted) {
@@ -309,21 +322,39 @@ end_stanza(struct parser *p)
 		diag_error(&p->diag, (struct place){
 		    .line = d->stanza.line, .column = d->stanza.column },
 		    "stanza without 'remote:', expected at least one");
-	check_stanza(&p->diag, &d->stanza, &d->at);
+	check_stanza(&p->diag, &d->stanza, &d->at, d->seen);
 	add_stanza(p);
 }
 
+/* The port behind the address.  -1 when there is none. */
+static int
+parse_port(struct parser *p)
+{
+	struct word port;
+	uint16_t    number = 0;
+
+	if (!at_word(p)) {
+		unexpected(p, "a port or service to listen on");
+		return (-1);
+	}
+	port = take_word(p);
+	value_port(&p->diag, &port, 0, &number);
+	p->draft.stanza.listen.addr.port = number;
+	next(p, LEXER_VALUE);
+	return (0);
+}
+
 /*
- * ADDRESS PORT of `listen', with the current token behind that word.  -1
- * when the rest, up to the `{', is to be skipped.
+ * ADDRESS PORT or unix:NAME of `listen', with the current token behind that
+ * word.  -1 when the rest, up to the `{', is to be skipped.
  */
 static int
 parse_head(struct parser *p)
 {
 	struct conf_stanza *s = &p->draft.stanza;
-	struct word	    host, port;
-	uint16_t	    number = 0;
+	struct word	    host;
 	unsigned	    errors = p->diag.errors;
+	bool		    local;
 
 	p->draft.at.listen = p->tok.at;
 	if (!at_word(p)) {
@@ -334,19 +365,17 @@ parse_head(struct parser *p)
 	    *p->tok.text == '*';
 	host = take_word(p);
 	s->listen.text = host.text;
-	if (!s->any)
+	local = local_is(host.text);
+	if (local)
+		local_listen(&p->diag, &host, s);
+	else if (!s->any)
 		value_host(&p->diag, &host, &s->listen);
 	next(p, LEXER_VALUE);
-	if (!at_word(p)) {
-		unexpected(p, "a port or service to listen on");
+	if (!local && parse_port(p) == -1)
 		return (-1);
-	}
-	port = take_word(p);
-	value_port(&p->diag, &port, 0, &number);
-	s->listen.addr.port = number;
-	next(p, LEXER_VALUE);
 	if (p->tok.type != TOKEN_OPEN) {
-		unexpected(p, "'{'");
+		unexpected(p, local ? "'{': a unix socket has no port" :
+		    "'{'");
 		return (-1);
 	}
 	p->draft.valid = p->diag.errors == errors;

@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../common/fmt.h"
-#include "keyword.h"
+#include "checker.h"
+#include "local.h"
 
 #define LINE_MAX_BYTES 640 /* a name of 253 quotes, and its keyword */
 
@@ -48,6 +50,26 @@ print(struct printer *p, const char *format, ...)
 	p->len += fmt_vprint(p->buf + p->len, sizeof(p->buf) - p->len, format,
 	    ap);
 	va_end(ap);
+}
+
+/* The inside of a string. */
+static void
+print_escaped(struct printer *p, const char *text)
+{
+	for (; *text != '\0'; text++)
+		print(p, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+}
+
+/* A unix socket, in quotes if they are needed. */
+static void
+print_local(struct printer *p, const char *prefix, const char *text)
+{
+	bool quotes = strpbrk(text, " ;{}#\"\\") != NULL;
+
+	print(p, quotes ? " \"%s" : " %s", prefix);
+	print_escaped(p, text);
+	if (quotes)
+		print(p, "\"");
 }
 
 /* An address in its usual form, or the name. */
@@ -114,8 +136,7 @@ print_name(struct printer *p, const char *name)
 	if (name == NULL)
 		return;
 	print(p, "\t%s: \"", keywords[KEY_NAME].name);
-	for (; *name != '\0'; name++)
-		print(p, *name == '"' || *name == '\\' ? "\\%c" : "%c", *name);
+	print_escaped(p, name);
 	print(p, "\";\n");
 }
 
@@ -124,9 +145,40 @@ print_remotes(struct printer *p, const struct conf_stanza *s)
 {
 	for (size_t i = 0; i < s->nremotes; i++) {
 		print(p, "\t%s:", keywords[KEY_REMOTE].name);
+		if (s->remotes[i].addr.family == AF_UNIX) {
+			print_local(p, "unix:", s->remotes[i].text);
+			print(p, ";\n");
+			continue;
+		}
 		print_host(p, &s->remotes[i]);
 		print(p, " %u;\n", s->remotes[i].addr.port);
 	}
+}
+
+static void
+print_owner(struct printer *p, const struct conf_stanza *s)
+{
+	if (s->socket_uid == CONF_NO_ID && s->socket_gid == CONF_NO_ID)
+		print(p, " *");
+	else if (s->socket_gid == CONF_NO_ID)
+		print(p, " %u", s->socket_uid);
+	else if (s->socket_uid == CONF_NO_ID)
+		print(p, " :%u", s->socket_gid);
+	else
+		print(p, " %u:%u", s->socket_uid, s->socket_gid);
+}
+
+/* Is it of any use in this stanza?  If not, to say it would be odd. */
+static bool
+has_effect(const struct keyword *k, const struct conf_stanza *s)
+{
+	bool local = s->listen.addr.family == AF_UNIX;
+
+	if (k->type == TYPE_MODE || k->type == TYPE_OWNER)
+		return (local);
+	if (k == &keywords[KEY_RESOLV])
+		return (!local);
+	return (k != &keywords[KEY_KEEPALIVE] || check_has_tcp(s));
 }
 
 static void
@@ -145,6 +197,13 @@ print_statement(struct printer *p, const struct keyword *k,
 		else
 			print(p, " *");
 		break;
+	case TYPE_MODE:
+		print(p, " 0%u%u%u", s->socket_mode >> 6 & 7,
+		    s->socket_mode >> 3 & 7, s->socket_mode & 7);
+		break;
+	case TYPE_OWNER:
+		print_owner(p, s);
+		break;
 	case TYPE_ON_ERROR:
 		print(p, " %s", s->on_error == ON_ERROR_SKIP ? "skip" : "fail");
 		break;
@@ -159,12 +218,18 @@ static void
 print_stanza(struct printer *p, const struct conf *c,
     const struct conf_stanza *s)
 {
+	char local[LOCAL_TEXT];
+
 	print(p, "\nlisten");
 	if (s->any)
 		print(p, " *");
+	else if (s->listen.addr.family == AF_UNIX)
+		print_local(p, "", local_text(s, local));
 	else
 		print_host(p, &s->listen);
-	print(p, " %u\n{\n", s->listen.addr.port);
+	if (s->listen.addr.family != AF_UNIX)
+		print(p, " %u", s->listen.addr.port);
+	print(p, "\n{\n");
 	for (size_t i = 0; i < KEY_COUNT; i++) {
 		const struct keyword *k = &keywords[i];
 
@@ -172,7 +237,7 @@ print_stanza(struct printer *p, const struct conf *c,
 			print_remotes(p, s);
 		else if (k->type == TYPE_NAME)
 			print_name(p, s->name);
-		else if ((k->scope & SCOPE_STANZA) != 0)
+		else if ((k->scope & SCOPE_STANZA) != 0 && has_effect(k, s))
 			print_statement(p, k, c, s);
 	}
 	print(p, "};\n");

@@ -10,11 +10,14 @@
  */
 #include "report.h"
 
+#include <sys/socket.h>
+
 #include <errno.h>
 
 #include "../common/fmt.h"
 #include "../common/log.h"
 #include "../common/wire.h"
+#include "local.h"
 #include "relay.h"
 
 #define REPORT_STEP	16	/* ms */
@@ -29,11 +32,25 @@ report_host(const struct conf_host *h, char *buf, size_t size)
 {
 	char text[NETADDR_TEXT];
 
-	if (h->addr.family != 0)
+	if (h->addr.family == AF_UNIX)
+		fmt_print(buf, size, "unix:%s", h->text);
+	else if (h->addr.family != 0)
 		fmt_print(buf, size, "%s", netaddr_text(&h->addr, text));
 	else
 		fmt_print(buf, size, "%s:%u", h->text, h->addr.port);
 	return (buf);
+}
+
+_Static_assert(REPORT_ADDR >= LOCAL_TEXT && REPORT_ADDR >= NETADDR_TEXT,
+    "a listener's address has room");
+
+const char *
+report_address(const struct relay *r, const struct listener *l,
+    char buf[REPORT_ADDR])
+{
+	if (l->addr.family == AF_UNIX)
+		return (local_text(&r->conf.stanzas[l->stanza], buf));
+	return (netaddr_text(&l->addr, buf));
 }
 
 /* All remotes of a stanza, as far as they fit. */
@@ -56,10 +73,10 @@ report_listening(const struct relay *r, uint32_t listener)
 {
 	const struct listener *l = &r->listeners[listener];
 	const struct conf_stanza *z = &r->conf.stanzas[l->stanza];
-	char addr[NETADDR_TEXT], hosts[REPORT_HOSTS], text[REPORT_LISTEN];
+	char addr[REPORT_ADDR], hosts[REPORT_HOSTS], text[REPORT_LISTEN];
 	struct log_line line;
 
-	netaddr_text(&l->addr, addr);
+	report_address(r, l, addr);
 	report_remotes(z, hosts, sizeof(hosts));
 	fmt_print(text, sizeof(text), "listening on: %s (remote: %s%s%s)",
 	    addr, hosts, z->has_source ? " with source " : "",
@@ -77,7 +94,10 @@ report_server(const struct conf_stanza *z, const struct session *s,
 {
 	char text[REPORT_HOSTS];
 
-	if (s->server.family != 0)
+	if (s->server.family == AF_UNIX && s->remote < z->nremotes)
+		log_str(line, "remote", report_host(&z->remotes[s->remote],
+		    text, sizeof(text)));
+	else if (s->server.family != 0)
 		log_str(line, "remote", netaddr_text(&s->server, text));
 	else
 		log_str(line, "remote",
@@ -96,6 +116,22 @@ report_fds(const struct relay *r, const struct session *s,
 		log_num(line, "server_fd", (uint64_t)s->end[SIDE_SERVER].fd);
 }
 
+/* The client's address; of a unix socket's client there are credentials. */
+static void
+report_client(const struct session *s, struct log_line *line)
+{
+	char text[NETADDR_TEXT];
+
+	if (s->client.family != AF_UNIX) {
+		log_str(line, "client", netaddr_text(&s->client, text));
+		return;
+	}
+	log_str(line, "client", "unix");
+	log_num(line, "pid", s->client.peer.pid);
+	log_num(line, "uid", s->client.peer.uid);
+	log_num(line, "gid", s->client.peer.gid);
+}
+
 /* What a session's lines have in common. */
 static void
 report_session(const struct relay *r, const struct session *s,
@@ -103,12 +139,12 @@ report_session(const struct relay *r, const struct session *s,
 {
 	const struct listener *l = &r->listeners[s->listener];
 	const struct conf_stanza *z = &r->conf.stanzas[l->stanza];
-	char text[NETADDR_TEXT];
+	char text[REPORT_ADDR];
 
 	if (z->name != NULL)
 		log_str(line, "name", z->name);
-	log_str(line, "client", netaddr_text(&s->client, text));
-	log_str(line, "listener", netaddr_text(&l->addr, text));
+	report_client(s, line);
+	log_str(line, "listener", report_address(r, l, text));
 	report_server(z, s, line);
 	log_num(line, "to_server", s->bytes[SIDE_CLIENT]);
 	log_num(line, "to_client", s->bytes[SIDE_SERVER]);
@@ -205,7 +241,7 @@ report_listener(const struct relay *r, uint32_t i)
 	log_begin_report(&line, "listener");
 	if (z->name != NULL)
 		log_str(&line, "name", z->name);
-	log_str(&line, "address", netaddr_text(&l->addr, text));
+	log_str(&line, "address", report_address(r, l, text));
 	log_str(&line, "remote", report_remotes(z, text, sizeof(text)));
 	if (z->has_source)
 		log_str(&line, "source", z->source.text);

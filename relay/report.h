@@ -14,6 +14,9 @@
 
 struct relay;
 struct conf_host;
+struct listener;
+
+#define REPORT_ADDR	128	/* of a listener, and a NUL */
 
 /* One of the two reports. */
 struct report_part {
@@ -30,8 +33,13 @@ struct report {
 	struct report_part sessions;
 };
 
-/* "192.0.2.1:80", "[2001:db8::1]:80" or "name:80"; returns buf. */
+/* "192.0.2.1:80", "[2001:db8::1]:80", "name:80" or "unix:/path"; returns
+   buf. */
 const char *report_host(const struct conf_host *h, char *buf, size_t size);
+
+/* Where it listens, likewise; returns buf. */
+const char *report_address(const struct relay *r, const struct listener *l,
+	    char buf[REPORT_ADDR]);
 
 /* "listening on: A (remote: R[ with source S])" */
 void	report_listening(const struct relay *r, uint32_t listener);

@@ -120,7 +120,8 @@ session_close(struct relay *r, struct endpoint *e, bool reset)
 		return;
 	/*
 	 * In any case: clients inherit this option from the listener, which
-	 * a relay of another generation may have set in bad faith.
+	 * a relay of another generation may have set in bad faith.  Unix
+	 * sockets know no reset: what they were not told is all they notice.
 	 */
 	setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	loop_unwatch(r, e->fd);
@@ -159,6 +160,18 @@ session_end(struct relay *r, struct session *s, enum session_end why,
 		session_give(&r->sessions, s);
 }
 
+/*
+ * What an endpoint begins with.  A read from a unix socket also ends where
+ * its peer attached descriptors or credentials, with more behind it: there
+ * only EAGAIN means "empty".
+ */
+static uint8_t
+session_flags(const struct netaddr *peer)
+{
+	return (peer->family == AF_UNIX ? END_WRITABLE | END_LAST :
+	    END_WRITABLE);
+}
+
 int
 session_open(struct relay *r, uint32_t listener, int fd,
     const struct netaddr *client)
@@ -171,7 +184,8 @@ session_open(struct relay *r, uint32_t listener, int fd,
 	*s = (struct session){
 		.version = SESSION_VERSION, .state = SESSION_DIALLING,
 		.serial = ++r->sessions.serial, .listener = listener,
-		.end = { { .fd = fd, .flags = END_WRITABLE }, { .fd = -1 } },
+		.end = { { .fd = fd, .flags = session_flags(client) },
+		    { .fd = -1 } },
 		.started = r->now, .active = r->now, .client = *client
 	};
 	if (loop_watch(r, fd, SESSION_EVENTS,
@@ -366,6 +380,20 @@ session_run(struct relay *r, uint32_t n)
 	}
 }
 
+/*
+ * Has a client that still waits for its server left?  One that has only ended
+ * its direction waits for its answer.  A unix socket tells no difference
+ * between a client that doesn't want any more and one that wants no answer:
+ * what it has said is there to be read.
+ */
+static bool
+session_gave_up(const struct session *s, uint32_t events)
+{
+	if (s->client.family == AF_UNIX)
+		return ((events & EPOLLERR) != 0);
+	return ((events & (EPOLLERR | EPOLLHUP)) != 0);
+}
+
 void
 session_event(struct relay *r, uint32_t slot, uint32_t serial, int side,
     uint32_t events)
@@ -376,8 +404,7 @@ session_event(struct relay *r, uint32_t slot, uint32_t serial, int side,
 		return;
 	s->end[side].flags = flow_events(s->end[side].flags, events);
 	if (s->state == SESSION_DIALLING) {
-		/* a half-closed client still waits for its answer */
-		if (events & (EPOLLERR | EPOLLHUP))
+		if (session_gave_up(s, events))
 			session_end(r, s, END_CLIENT_RESET, 0);
 	} else if (!(s->flags & SESSION_QUEUED)) {
 		session_turn(r, s);
@@ -421,7 +448,7 @@ session_join(struct relay *r, struct session *s, int fd)
 	}
 	r->acceptor.fds++;
 	s->end[SIDE_SERVER].fd = fd;
-	s->end[SIDE_SERVER].flags = END_WRITABLE;
+	s->end[SIDE_SERVER].flags = session_flags(&s->server);
 	s->state = SESSION_OPEN;
 	s->active = r->now;
 	session_arm(r, s);

@@ -211,10 +211,10 @@ static void
 setup_entry_host(struct dial_entry *e, const struct conf_host *h, int family)
 {
 	e->addr = h->addr;
-	if (setup_is_name(h)) {
+	if (setup_is_name(h))
 		e->family = (uint32_t)family;
+	if (setup_is_name(h) || h->addr.family == AF_UNIX)
 		strlcpy(e->name, h->text, sizeof(e->name));
-	}
 }
 
 static void
@@ -239,15 +239,29 @@ setup_route(const struct relay *r, uint32_t route)
 	}
 }
 
+/* AF_UNIX if any remote is a unix socket, else 0. */
+static uint32_t
+setup_local_remotes(const struct conf *c)
+{
+	for (size_t i = 0; i < c->nstanzas; i++)
+		for (unsigned j = 0; j < c->stanzas[i].nremotes; j++)
+			if (c->stanzas[i].remotes[j].addr.family == AF_UNIX)
+				return (AF_UNIX);
+	return (0);
+}
+
 /* The dialer's table; its answer means that the table is sealed. */
 static void
 setup_dialer(const struct relay *r)
 {
+	struct dial_entry begin = { .type = DIAL_BEGIN,
+		.family = setup_local_remotes(&r->conf) };
 	struct dial_entry e = { .type = DIAL_END };
 	struct iovec iov = { &e, sizeof(e) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
+	setup_send_to(r->dialer.fd, &begin, sizeof(begin), "the dialer");
 	for (uint32_t i = 0; i < r->conf.nstanzas; i++)
 		setup_route(r, i);
 	setup_send_to(r->dialer.fd, &e, sizeof(e), "the dialer");
@@ -270,9 +284,11 @@ setup_listener(struct relay *r, const struct wire_addr *a, int fd)
 	l = &r->listeners[r->nlisteners++];
 	l->fd = fd;
 	l->stanza = a->tag;
-	l->addr = (struct netaddr){ .family = a->family, .port = a->port,
-		.scope = a->inet.scope };
-	memcpy(l->addr.ip, a->inet.ip, sizeof(l->addr.ip));
+	l->addr = (struct netaddr){ .family = a->family, .port = a->port };
+	if (a->family != AF_UNIX) {
+		l->addr.scope = a->inet.scope;
+		memcpy(l->addr.ip, a->inet.ip, sizeof(l->addr.ip));
+	}
 	if (r->child->worker == 0)
 		report_listening(r, r->nlisteners - 1);
 }

@@ -135,19 +135,22 @@ add_log(struct options *o, int c, char *text)
 	o->nlogs++;
 }
 
-/* P binds and renames there: nobody else may. */
 static void
 add_dir(struct options *o, int c, const char *path)
 {
-	struct stat st;
-	char	   *dir;
-
 	if (o->ndirs == DIRS_MAX)
 		bad(c, path, "at most 4 directories");
-	dir = o->dirs[o->ndirs++];
-	absolute(c, dir, path);
-	if (strlen(dir) > DIR_LENGTH)
+	absolute(c, o->dirs[o->ndirs], path);
+	if (strlen(o->dirs[o->ndirs++]) > DIR_LENGTH)
 		bad(c, path, "a path of at most 64 bytes");
+}
+
+/* P binds and renames there: nobody else may. */
+static void
+check_dir(const struct options *o, const char *dir)
+{
+	struct stat st;
+
 	if (lstat(dir, &st) == -1)
 		fatal("option --socket-dir: %s", dir);
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
@@ -155,6 +158,28 @@ add_dir(struct options *o, int c, const char *path)
 		fatalx("option --socket-dir: %s: expected a directory %s that "
 		    "is not writable by group or others", dir, o->root ?
 		    "of root's" : "of your own");
+}
+
+/*
+ * Those who only check a configuration need not be who starts the daemon, and
+ * the directories may be made at boot.
+ */
+static void
+check_dirs(const struct options *o)
+{
+	for (size_t i = 0; i < o->ndirs && (o->root ||
+	    o->mode == RUN_DAEMON); i++)
+		check_dir(o, o->dirs[i]);
+}
+
+/* Does it listen on a unix socket?  Then no -p is needed, nor allowed. */
+static bool
+listens_unix(const struct options *o)
+{
+	for (size_t i = 0; i < o->nargs; i += 2)
+		if (o->args[i][1] == 'l')
+			return (strncmp(o->args[i + 1], "unix:", 5) == 0);
+	return (false);
 }
 
 /* An option that describes the listener: for the relay, as it stands. */
@@ -397,15 +422,17 @@ find_libexec(struct options *o)
 static void
 decide_config(struct options *o, const struct given *g)
 {
-	if (g->port && g->config != NULL)
-		log_warnx("local port and config file specified, will ignore "
-		    "config file");
-	if (!g->port && o->nargs > 0) {
+	bool single = g->port || listens_unix(o);
+
+	if (single && g->config != NULL)
+		log_warnx("local %s and config file specified, will ignore "
+		    "config file", g->port ? "port" : "socket");
+	if (!single && o->nargs > 0) {
 		log_warnx("option %s is ignored without -p: the configuration "
 		    "file is used", o->args[0]);
 		o->nargs = 0;
 	}
-	if (!g->port)
+	if (!single)
 		absolute('c', o->config, g->config != NULL ? g->config :
 		    DEFAULT_CONFIG);
 }
@@ -439,6 +466,7 @@ decide_rest(struct options *o, struct given *g)
 	find_libexec(o);
 	decide_config(o, g);
 	decide_identity(o, g);
+	check_dirs(o);
 }
 
 void

@@ -56,13 +56,20 @@ static char jail[] = "/tmp/sallyport-jail-XXXXXX";
 static const char *const answering[FILTER_COUNT] = {
 	[FILTER_LOADING] =
 	    "accept4 brk clock_gettime close epoll_ctl epoll_wait exit_group "
-	    "fstat getrandom madvise mmap mprotect mremap munmap newfstatat "
-	    "pread64 read recvmsg rt_sigreturn seccomp sendto setsockopt "
-	    "shutdown write",
+	    "fstat getrandom getsockopt madvise mmap mprotect mremap munmap "
+	    "newfstatat pread64 read recvmsg rt_sigreturn seccomp sendto "
+	    "setsockopt shutdown write",
 	[FILTER_RELAY] =
 	    "accept4 clock_gettime close epoll_ctl epoll_wait exit_group "
-	    "read recvmsg rt_sigreturn sendto setsockopt shutdown write",
+	    "getsockopt read recvmsg rt_sigreturn sendto setsockopt shutdown "
+	    "write",
 	[FILTER_DIALER] =
+	    "bind brk clock_gettime close connect epoll_create1 epoll_ctl "
+	    "epoll_wait exit_group getpeername getrandom getsockopt "
+	    "landlock_add_rule landlock_create_ruleset "
+	    "landlock_restrict_self madvise mmap mprotect mremap munmap "
+	    "recvmsg rt_sigreturn sendmsg sendto setsockopt socket",
+	[FILTER_DIALER_UNIX] =
 	    "bind brk clock_gettime close connect epoll_create1 epoll_ctl "
 	    "epoll_wait exit_group getpeername getrandom getsockopt "
 	    "landlock_add_rule landlock_create_ruleset "
@@ -146,6 +153,16 @@ static const struct attempt tries[] = {
 	T(RELAY, setsockopt, -1, IPPROTO_TCP, TCP_FASTOPEN_CONN, 0, 0,
 	    DENIED),
 	T(RELAY, setsockopt, -1, IPPROTO_IP, IP_TRANSPARENT, 0, 0, DENIED),
+	T(LOADING, getsockopt, -1, SOL_SOCKET, SO_PEERCRED, 0, 0, ANSWERED),
+	T(RELAY, getsockopt, -1, SOL_SOCKET, SO_PEERCRED, 0, 0, ANSWERED),
+	T(RELAY, getsockopt, -1, SOL_SOCKET, SO_PEERSEC, 0, 0, DENIED),
+	T(RELAY, getsockopt, -1, SOL_SOCKET, SO_PEERGROUPS, 0, 0, DENIED),
+	T(RELAY, getsockopt, -1, SOL_SOCKET, SO_ERROR, 0, 0, DENIED),
+	T(RELAY, getsockopt, -1, SOL_SOCKET | HIGH, SO_PEERCRED, 0, 0,
+	    DENIED),
+	T(RELAY, getsockopt, -1, SOL_SOCKET, SO_PEERCRED | HIGH, 0, 0,
+	    DENIED),
+	T(RELAY, getsockopt, -1, IPPROTO_TCP, SO_PEERCRED, 0, 0, DENIED),
 	T(RELAY, sendmsg, -1, 0, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0, KILLED),
 	T(RELAY, sendto, -1, 0, 0, MSG_DONTWAIT | MSG_NOSIGNAL, 0, ANSWERED),
 	T(RELAY, sendto, -1, 0, 0, MSG_NOSIGNAL, 4096, DENIED),
@@ -213,6 +230,27 @@ static const struct attempt tries[] = {
 	T(DIALER, mmap, 0, 4096, RW | PROT_EXEC, ANON, -1, KILLED),
 	T(DIALER, seccomp, SECCOMP_SET_MODE_FILTER, 0, 0, 0, 0, KILLED),
 
+	T(DIALER_UNIX, socket, AF_UNIX, SOCK_STREAM, 0, 0, 0, ANSWERED),
+	T(DIALER_UNIX, socket, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK |
+	    SOCK_CLOEXEC, 0, 0, 0, ANSWERED),
+	T(DIALER_UNIX, socket, AF_UNIX, SOCK_DGRAM, 0, 0, 0, DENIED),
+	T(DIALER_UNIX, socket, AF_UNIX, SOCK_SEQPACKET, 0, 0, 0, DENIED),
+	T(DIALER_UNIX, socket, AF_UNIX, SOCK_STREAM, 1, 0, 0, DENIED),
+	T(DIALER_UNIX, socket, AF_UNIX | HIGH, SOCK_STREAM, 0, 0, 0, KILLED),
+	T(DIALER_UNIX, socket, AF_UNIX, SOCK_STREAM | HIGH, 0, 0, 0, DENIED),
+	T(DIALER_UNIX, socket, AF_INET, SOCK_STREAM, IPPROTO_TCP, 0, 0,
+	    ANSWERED),
+	T(DIALER_UNIX, socket, AF_NETLINK, SOCK_RAW, 0, 0, 0, KILLED),
+	T(DIALER_UNIX, connect, -1, 0, 0, 0, 0, ANSWERED),
+	T(DIALER_UNIX, listen, -1, 0, 0, 0, 0, KILLED),
+	T(DIALER_UNIX, accept4, -1, 0, 0, 0, 0, DENIED),
+	T(DIALER_UNIX, chdir, 0, 0, 0, 0, 0, DENIED),
+	T(DIALER_UNIX, unlink, 0, 0, 0, 0, 0, DENIED),
+	T(DIALER_UNIX, newfstatat, AT_FDCWD, 0, 0, 0, 0, DENIED),
+	T(DIALER_UNIX, openat, AT_FDCWD, 0, O_RDONLY, 0, 0, KILLED),
+	T(DIALER_UNIX, openat, AT_FDCWD, 0, O_PATH, 0, 0, KILLED),
+	T(DIALER_UNIX, read, 0, 0, 0, 0, 0, DENIED),
+
 	T(RESOLVER, openat, AT_FDCWD, 0, O_RDONLY | O_CLOEXEC, 0, 0,
 	    ANSWERED),
 	T(RESOLVER, openat, AT_FDCWD, 0, O_WRONLY, 0, 0, KILLED),
@@ -270,15 +308,16 @@ static const struct attempt tries[] = {
 
 static const enum role role_of[FILTER_COUNT] = {
 	[FILTER_LOADING] = ROLE_RELAY, [FILTER_RELAY] = ROLE_RELAY,
-	[FILTER_DIALER] = ROLE_DIALER, [FILTER_RESOLVER] = ROLE_RESOLVER,
-	[FILTER_LOGGER] = ROLE_LOGGER,
+	[FILTER_DIALER] = ROLE_DIALER, [FILTER_DIALER_UNIX] = ROLE_DIALER,
+	[FILTER_RESOLVER] = ROLE_RESOLVER, [FILTER_LOGGER] = ROLE_LOGGER,
 };
 
 static struct child
 child_of(enum filter f)
 {
 	struct child c = { .role = role_of[f], .gen = 1, .workers = 1,
-		.worker = 1 };	/* not 0: the log says nothing */
+		.worker = 1,	/* not 0: the log says nothing */
+		.unix_remotes = f == FILTER_DIALER_UNIX };
 
 	if (geteuid() == 0) {
 		c.root = true;

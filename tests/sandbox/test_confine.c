@@ -406,6 +406,19 @@ abstract_connect(void)
 	return (error);
 }
 
+static int
+listen_abstract(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(abstract.sun_path + 1, sizeof(abstract.sun_path) - 1,
+	    "sallyport-test-%d", (int)getpid());
+	if (fd == -1 || bind(fd, (struct sockaddr *)&abstract,
+	    sizeof(abstract)) == -1 || listen(fd, 16) == -1)
+		tap_die("abstract socket");
+	return (fd);
+}
+
 enum {
 	AT_HOSTS, AT_LIB, AT_ETC, AT_PROC, AT_ROOT, AT_WRITE, AT_MKDIR,
 	AT_CONNECT_53, AT_CONNECT_54, AT_BIND, AT_SIGNAL, AT_ABSTRACT
@@ -541,13 +554,8 @@ look_at_source(void)
 static void
 test_landlock(bool root)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = listen_abstract();
 
-	snprintf(abstract.sun_path + 1, sizeof(abstract.sun_path) - 1,
-	    "sallyport-test-%d", (int)getpid());
-	if (fd == -1 || bind(fd, (struct sockaddr *)&abstract,
-	    sizeof(abstract)) == -1 || listen(fd, 16) == -1)
-		tap_die("abstract socket");
 	for (enum role role = ROLE_LOGGER; role < ROLE_COUNT; role++) {
 		if (!tap(run_landlocked(role, look), "Landlock, %s: entered",
 		    role_names[role]))
@@ -608,6 +616,78 @@ test_dialer(bool root)
 	    "confined dialer: connects to a port of its table");
 	tap(landlock_abi() < LANDLOCK_ABI_NET || result->error[1] == EACCES,
 	    "confined dialer: to no other");
+}
+
+/* A unix socket's listener at a path that no jail has. */
+static int
+listen_at(struct sockaddr_un *sun)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(sun->sun_path, sizeof(sun->sun_path), "%s/socket", dir);
+	if (fd == -1 || bind(fd, (struct sockaddr *)sun, sizeof(*sun)) == -1 ||
+	    chmod(sun->sun_path, 0666) == -1 || chmod(dir, 0755) == -1 ||
+	    listen(fd, 16) == -1)
+		tap_die("unix socket");
+	return (fd);
+}
+
+static int
+connect_to(const struct sockaddr_un *sun)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return (error_of(connect(fd, (const struct sockaddr *)sun,
+	    sizeof(*sun))));
+}
+
+/* One with unix remotes finds them by path, and can do no more there. */
+static void
+test_dialer_unix(bool root)
+{
+	struct child	   c = child_of(ROLE_DIALER, root);
+	struct sockaddr_un sun, secret;
+	int		   fd = listen_at(&sun), fd2 = listen_abstract();
+	pid_t		   pid;
+
+	memset(result, 0, sizeof(*result));
+	c.unix_remotes = true;
+	if ((pid = fork()) == -1)
+		tap_die("fork");
+	if (pid == 0) {
+		struct sockaddr_in sin = { .sin_family = AF_INET,
+			.sin_port = htons(443),
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+		alarm(SECONDS);
+		secret = sun;
+		confine_prepare(&c);
+		confine_enter(&c);
+		confine_ports(some_ports, 0, false);
+		result->error[0] = connect_to(&sun);
+		strcat(secret.sun_path, "x");
+		result->error[1] = connect_to(&secret);
+		result->error[2] = connect_to(&abstract);
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+		result->error[3] = error_of(connect(fd,
+		    (struct sockaddr *)&sin, sizeof(sin)));
+		result->done = true;
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	tap(result->done && result->error[0] == 0,
+	    "dialer with unix remotes: connects to one (%d)",
+	    result->error[0]);
+	tap(result->error[1] == ENOENT,
+	    "dialer with unix remotes: one that is not there");
+	tap(landlock_abi() < LANDLOCK_ABI_SCOPE || result->error[2] == EPERM,
+	    "dialer with unix remotes: no abstract ones");
+	tap(landlock_abi() < LANDLOCK_ABI_NET || result->error[3] == EACCES,
+	    "dialer with no others: no TCP port");
+	unlink(sun.sun_path);
+	close(fd);
+	close(fd2);
 }
 
 static pthread_barrier_t sealed;
@@ -717,6 +797,7 @@ run_all(bool root)
 	if (landlock_abi() >= LANDLOCK_ABI_FILES)
 		test_landlock(root);
 	test_dialer(root);
+	test_dialer_unix(root);
 	test_resolver(root);
 	test_threads(root);
 }

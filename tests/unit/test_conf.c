@@ -16,13 +16,18 @@
 #include "../../common/fmt.h"
 #include "../../common/role.h"
 #include "../../common/services.h"
+#include "../../common/users.h"
 #include "../../relay/conf.h"
+#include "../../relay/local.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define R "remote: ::2 9;"	/* what every stanza needs */
 
 static const char services[] = "http 80/tcp www\nhttps 443/tcp\n";
+static const char passwd[] = "root:x:0:0:::\nweb:x:33:34:::\n";
+static const char group[] = "root:x:0:\nadm:x:4:\n";
+static const char *const dirs[] = { "/run/first", "/run/other//", "/" };
 
 static struct conf conf;
 static char	   messages[16384];
@@ -1066,6 +1071,283 @@ test_long_names(void **state)
 	assert_string_equal(messages, expected);
 }
 
+/* --- unix sockets --------------------------------------------------------- */
+
+static void
+test_unix(void **state)
+{
+	static const struct {
+		const char *head, *name, *text;
+		unsigned    dir;
+	} cases[] = {
+		{ "unix:a", "a", "unix:/run/first/a", 0 },
+		{ "unix:1234567890123456789012345678901",
+		  "1234567890123456789012345678901",
+		  "unix:/run/first/1234567890123456789012345678901", 0 },
+		{ "unix:a.b_c-d@e:f,g=h+i", "a.b_c-d@e:f,g=h+i",
+		  "unix:/run/first/a.b_c-d@e:f,g=h+i", 0 },
+		{ "\"unix:a;{}#\\\"\\\\\"", "a;{}#\"\\",
+		  "unix:/run/first/a;{}#\"\\", 0 },
+		{ "unix:/run/first/a", "a", "unix:/run/first/a", 0 },
+		{ "unix:/run/first//a", "a", "unix:/run/first/a", 0 },
+		{ "unix:/run/other/b..", "b..", "unix:/run/other/b..", 1 },
+		{ "unix:/b", "b", "unix:/b", 2 },
+	};
+	struct conf_stanza *s;
+	char		    text[256], buf[LOCAL_TEXT];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		fmt_print(text, sizeof(text), "listen %s{" R "}",
+		    cases[i].head);
+		s = accepted(text);
+		assert_false(s->any);
+		assert_int_equal(s->listen.addr.family, AF_UNIX);
+		assert_int_equal(s->listen.addr.port, 0);
+		assert_string_equal(s->listen.text, cases[i].name);
+		assert_int_equal(s->socket_dir, cases[i].dir);
+		assert_int_equal(s->socket_mode, 0600);
+		assert_int_equal(s->socket_uid, CONF_NO_ID);
+		assert_int_equal(s->socket_gid, CONF_NO_ID);
+		assert_string_equal(local_text(s, buf), cases[i].text);
+		conf_free(&conf);
+	}
+}
+
+static void
+test_unix_owner(void **state)
+{
+	static const struct {
+		const char *statement;
+		uint32_t    mode, uid, gid;
+	} cases[] = {
+		{ "", 0600, CONF_NO_ID, CONF_NO_ID },
+		{ "socket-mode: 0;", 0, CONF_NO_ID, CONF_NO_ID },
+		{ "socket-mode: 666;", 0666, CONF_NO_ID, CONF_NO_ID },
+		{ "socket-mode: 0777;", 0777, CONF_NO_ID, CONF_NO_ID },
+		{ "socket-owner: 0;", 0600, 0, CONF_NO_ID },
+		{ "socket-owner: web;", 0600, 33, CONF_NO_ID },
+		{ "socket-owner: web:adm;", 0600, 33, 4 },
+		{ "socket-owner: 5:6;", 0600, 5, 6 },
+		{ "socket-owner: :adm;", 0600, CONF_NO_ID, 4 },
+		{ "socket-owner: :7;", 0600, CONF_NO_ID, 7 },
+		{ "socket-owner: 4294967294:4294967294;", 0600, 4294967294u,
+		  4294967294u },
+		{ "socket-owner: *;", 0600, CONF_NO_ID, CONF_NO_ID },
+	};
+	struct conf_stanza *s;
+	char		    text[256];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		for (int outside = 0; outside < 2; outside++) {
+			fmt_print(text, sizeof(text),
+			    outside ? "%slisten unix:a{%s" R "}" :
+			    "listen unix:a{%s%s" R "}", cases[i].statement,
+			    "");
+			s = accepted(text);
+			assert_int_equal(s->socket_mode, cases[i].mode);
+			assert_int_equal(s->socket_uid, cases[i].uid);
+			assert_int_equal(s->socket_gid, cases[i].gid);
+			conf_free(&conf);
+		}
+	}
+	s = accepted("socket-owner: web:adm;\n"
+		   "listen unix:a { socket-owner: 5; " R " }");
+	assert_int_equal(s->socket_uid, 5);
+	assert_int_equal(s->socket_gid, CONF_NO_ID);
+	conf_free(&conf);
+}
+
+/* In any order with others, of which it has its own port. */
+static void
+test_unix_remotes(void **state)
+{
+	struct conf_stanza *s;
+	char		    text[256], path[128];
+
+	(void)state;
+	s = accepted("listen * 1 { remote: unix:/a; remote: b http;\n"
+		   "remote: \"unix:/c d/../;\\\"\"; remote: ::1 2; }");
+	assert_int_equal(s->nremotes, 4);
+	assert_int_equal(s->remotes[0].addr.family, AF_UNIX);
+	assert_int_equal(s->remotes[0].addr.port, 0);
+	assert_string_equal(s->remotes[0].text, "/a");
+	assert_host(&s->remotes[1], "b", NULL, 80);
+	assert_string_equal(s->remotes[2].text, "/c d/../;\"");
+	assert_host(&s->remotes[3], "::1", "::1", 2);
+	conf_free(&conf);
+
+	memset(path, 'x', sizeof(path));
+	path[0] = '/';
+	path[107] = '\0';
+	fmt_print(text, sizeof(text), "listen * 1{remote:unix:%s;}", path);
+	assert_string_equal(accepted(text)->remotes[0].text, path);
+	conf_free(&conf);
+	path[107] = 'x';
+	path[108] = '\0';
+	fmt_print(text, sizeof(text), "listen * 1{remote:unix:%s;}", path);
+	rejected(text, "f:1:19: 'unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...' "
+	    "is no unix socket, expected unix: and an absolute path of at most "
+	    "107 printable ASCII characters\n");
+}
+
+#define NAME "names no socket, expected unix:NAME with 1 to 31 printable " \
+	     "ASCII characters, no blank or '/', no '.' in front\n"
+#define PATH "is no unix socket, expected unix: and an absolute path of at " \
+	     "most 107 printable ASCII characters\n"
+#define MODE "is no value for 'socket-mode', expected an octal number from " \
+	     "0 to 0777\n"
+#define OWNER "is no value for 'socket-owner', expected UID, UID:GID or " \
+	      ":GID, each a number or a name of /etc/passwd or /etc/group, " \
+	      "or *\n"
+
+static void
+test_unix_errors(void **state)
+{
+	static const struct {
+		const char *text, *messages;
+	} cases[] = {
+		{ "listen unix: {" R "}", "f:1:8: 'unix:' " NAME },
+		{ "listen unix:. {" R "}", "f:1:8: 'unix:.' " NAME },
+		{ "listen unix:.. {" R "}", "f:1:8: 'unix:..' " NAME },
+		{ "listen unix:.a {" R "}", "f:1:8: 'unix:.a' " NAME },
+		{ "listen unix:a/b {" R "}", "f:1:8: 'unix:a/b' " NAME },
+		{ "listen unix:../b {" R "}", "f:1:8: 'unix:../b' " NAME },
+		{ "listen unix:/run/first/ {" R "}",
+		  "f:1:8: 'unix:/run/first/' " NAME },
+		{ "listen unix:/run/first/.. {" R "}",
+		  "f:1:8: 'unix:/run/first/..' " NAME },
+		{ "listen \"unix:a b\" {" R "}", "f:1:8: 'unix:a b' " NAME },
+		{ "listen unix:\033 {" R "}", "f:1:8: 'unix:\\x1b' " NAME },
+		{ "listen unix:\303\244 {" R "}",
+		  "f:1:8: 'unix:\\xc3\\xa4' " NAME },
+		{ "listen unix:12345678901234567890123456789012 {" R "}",
+		  "f:1:8: 'unix:12345678901234567890123456789012' " NAME },
+		{ "listen unix:/etc/a {" R "}", "f:1:8: 'unix:/etc/a' is in no "
+		  "--socket-dir, expected /run/first or /run/other or /\n" },
+		{ "listen unix:/run/first/x/a {" R "}",
+		  "f:1:8: 'unix:/run/first/x/a' is in no --socket-dir, "
+		  "expected /run/first or /run/other or /\n" },
+		{ "listen unix:/run/first/../a {" R "}",
+		  "f:1:8: 'unix:/run/first/../a' is in no --socket-dir, "
+		  "expected /run/first or /run/other or /\n" },
+		{ "listen unix:a 80 {" R "}", "f:1:15: unexpected '80', "
+		  "expected '{': a unix socket has no port\n" },
+		{ "listen unix:a", "f:1:14: unexpected end of the file, "
+		  "expected '{': a unix socket has no port\n" },
+		{ "listen UNIX:a 80 {" R "}", "f:1:8: 'UNIX:a' is no address, "
+		  "expected one like 2001:db8::1 or fe80::1%2, and a blank "
+		  "before a port\n" },
+		{ "listen * 1 { remote: unix:a; }", "f:1:22: 'unix:a' " PATH },
+		{ "listen * 1 { remote: unix:; }", "f:1:22: 'unix:' " PATH },
+		{ "listen * 1 { remote: unix:/; }", "f:1:22: 'unix:/' " PATH },
+		{ "listen * 1 { remote: unix:/a/; }",
+		  "f:1:22: 'unix:/a/' " PATH },
+		{ "listen * 1 { remote: unix:@a; }",
+		  "f:1:22: 'unix:@a' " PATH },
+		{ "listen * 1 { remote: unix:/\177; }",
+		  "f:1:22: 'unix:/\\x7f' " PATH },
+		{ "listen * 1 { remote: unix:/a 80; }", "f:1:30: unexpected "
+		  "'80', expected ';' at the end of 'remote'\n" },
+		{ "listen * 1 { source: unix:/a; " R " }",
+		  "f:1:22: 'unix:/a' is no address, expected one like "
+		  "2001:db8::1 or fe80::1%2, and a blank before a port\n" },
+		{ "listen unix:a { socket-mode: 0778; " R " }",
+		  "f:1:30: '0778' " MODE },
+		{ "listen unix:a { socket-mode: 1777; " R " }",
+		  "f:1:30: '1777' " MODE },
+		{ "listen unix:a { socket-mode: 00777; " R " }",
+		  "f:1:30: '00777' " MODE },
+		{ "listen unix:a { socket-mode: \"\"; " R " }",
+		  "f:1:30: '' " MODE },
+		{ "listen unix:a { socket-mode: none; " R " }",
+		  "f:1:30: 'none' " MODE },
+		{ "listen unix:a { socket-mode: u+rw; " R " }",
+		  "f:1:30: 'u+rw' " MODE },
+		{ "listen unix:a { socket-owner: nobody; " R " }",
+		  "f:1:31: 'nobody' " OWNER },
+		{ "listen unix:a { socket-owner: web:; " R " }",
+		  "f:1:31: 'web:' " OWNER },
+		{ "listen unix:a { socket-owner: web:web; " R " }",
+		  "f:1:31: 'web:web' " OWNER },
+		{ "listen unix:a { socket-owner: :; " R " }",
+		  "f:1:31: ':' " OWNER },
+		{ "listen unix:a { socket-owner: \"\"; " R " }",
+		  "f:1:31: '' " OWNER },
+		{ "listen unix:a { socket-owner: 1:2:3; " R " }",
+		  "f:1:31: '1:2:3' " OWNER },
+		{ "listen unix:a { socket-owner: 4294967295; " R " }",
+		  "f:1:31: '4294967295' " OWNER },
+		{ "listen unix:a { socket-owner: -1; " R " }",
+		  "f:1:31: '-1' " OWNER },
+		{ "listen unix:a {" R "}\nlisten * 1 {" R "}\n"
+		  "listen unix:/run/first/a {" R "}",
+		  "f:3:1: listens on unix:/run/first/a like the stanza of "
+		  "line 1, expected another name\n" },
+		{ "listen unix:a { }", "f:1:1: stanza without 'remote:', "
+		  "expected at least one\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++)
+		rejected(cases[i].text, cases[i].messages);
+	/* others by a letter's case or by directory are others */
+	accepted("listen unix:a {" R "} listen unix:A {" R "}\n"
+	       "listen unix:/run/other/a {" R "} listen a 1 {" R "}");
+	conf_free(&conf);
+}
+
+/* Without --socket-dir. */
+static void
+test_unix_no_dir(void **state)
+{
+	(void)state;
+	local_dirs(NULL, 0);
+	rejected("listen unix:a {" R "}\nlisten unix:/run/a {" R "}",
+	    "f:1:8: 'unix:a' needs a directory, expected the option "
+	    "--socket-dir\n"
+	    "f:2:8: 'unix:/run/a' needs a directory, expected the option "
+	    "--socket-dir\n");
+	accepted("listen * 1 { remote: unix:/a; }");
+	conf_free(&conf);
+	local_dirs(dirs, COUNT(dirs));
+}
+
+/* What has no effect where it stands is told; defaults are for others too. */
+static void
+test_unix_warnings(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("listen unix:a { resolv: ipv4; " R " }\n"
+	    "listen * 1 { socket-mode: 0; socket-owner: 1; " R " }\n"
+	    "listen unix:b { keepalive: 1; remote: unix:/a; }\n"
+	    "listen unix:c { keepalive: 1; " R " remote: unix:/a; }\n"
+	    "listen * 2 { source: ::1; remote: unix:/a; " R " }\n"
+	    "listen * 3 { source: ::1; remote: unix:/a; remote: 1.2.3.4 1; }"),
+	    0);
+	assert_string_equal(messages,
+	    "f:1:25: warning: 'resolv' has no effect on a unix socket\n"
+	    "f:2:27: warning: 'socket-mode' has no effect here, expected it "
+	    "with 'listen unix:NAME'\n"
+	    "f:2:44: warning: 'socket-owner' has no effect here, expected it "
+	    "with 'listen unix:NAME'\n"
+	    "f:3:28: warning: 'keepalive' has no effect between unix "
+	    "sockets\n"
+	    "f:5:35: warning: 'source' has no effect on the unix socket "
+	    "'/a'\n"
+	    "f:6:35: warning: 'source' has no effect on the unix socket "
+	    "'/a'\n"
+	    "f:6:52: warning: '1.2.3.4' can't be reached from '::1', expected "
+	    "an ipv6 address or a name\n");
+	conf_free(&conf);
+	accepted("resolv: ipv6; keepalive: 1; socket-mode: 0; socket-owner: 1;"
+	       "remote-resolv: ipv6;\n"
+	       "listen unix:a { remote: unix:/a; }\n"
+	       "listen * 1 { " R " remote: unix:/a; }");
+	conf_free(&conf);
+}
+
 /* --- the command line ----------------------------------------------------- */
 
 static int
@@ -1140,6 +1422,27 @@ test_options(void **state)
 	assert_int_equal(s->resolv, AF_INET6);
 	assert_int_equal(s->remote_resolv, AF_INET);
 	conf_free(&conf);
+
+	/* unix sockets instead of either, or of both */
+	assert_int_equal(options(WORDS("-l", "unix:a", "-r", "b", "-o", "80")),
+	    0);
+	assert_string_equal(messages, "");
+	assert_int_equal(conf.stanzas->listen.addr.family, AF_UNIX);
+	assert_string_equal(conf.stanzas->listen.text, "a");
+	assert_false(conf.stanzas->any);
+	assert_host(&conf.stanzas->remotes[0], "b", NULL, 80);
+	conf_free(&conf);
+	assert_int_equal(options(WORDS("-p", "80", "-r", "unix:/a/b")), 0);
+	assert_string_equal(messages, "");
+	assert_true(conf.stanzas->any);
+	assert_int_equal(conf.stanzas->remotes[0].addr.family, AF_UNIX);
+	assert_string_equal(conf.stanzas->remotes[0].text, "/a/b");
+	conf_free(&conf);
+	assert_int_equal(options(WORDS("-r", "unix:/a/b", "-l",
+	    "unix:/run/other/x")), 0);
+	assert_string_equal(messages, "");
+	assert_int_equal(conf.stanzas->socket_dir, 1);
+	conf_free(&conf);
 }
 
 static void
@@ -1200,6 +1503,21 @@ test_option_errors(void **state)
 		{ { "-r", "a", "-o", "1", "-x", "1" },
 		  "option -x: unknown, expected one that describes a "
 		  "listener\n" },
+		{ { "-l", "unix:a", "-p", "1", "-r", "unix:/a", "-o", "1" },
+		  "option -o/--remote-port: a unix socket has no port, "
+		  "expected none\n"
+		  "option -p/--local-port: a unix socket has no port, "
+		  "expected none\n" },
+		{ { "-l", "unix:a/b", "-r", "unix:a" },
+		  "option -l/--local-addr: 'unix:a/b' " NAME
+		  "option -r/--remote-addr: 'unix:a' " PATH },
+		{ { "-l", "unix:a", "-t", "4", "-s", "x/", "-r", "unix:/a" },
+		  "option -s/--source-addr: 'x/' is no host name, expected "
+		  "letters, digits, '-', '_' and '.', labels of 1 to 63\n"
+		  "option -r/--remote-addr: warning: 'source' has no effect on "
+		  "the unix socket '/a'\n"
+		  "option -t/--local-resolv: warning: 'resolv' has no effect "
+		  "on a unix socket\n" },
 		{ { "-r", "a", "-o", "1", "-p" },
 		  "option -p/--local-port: no value, expected one\n" },
 	};
@@ -1232,7 +1550,7 @@ assert_same_host(const struct conf_host *a, const struct conf_host *b)
 {
 	assert_int_equal(a->addr.port, b->addr.port);
 	assert_true(netaddr_equal(&a->addr, &b->addr));
-	if (a->addr.family == 0)
+	if (a->addr.family == 0 || a->addr.family == AF_UNIX)
 		assert_string_equal(a->text, b->text);
 }
 
@@ -1241,6 +1559,12 @@ assert_same(const struct conf_stanza *a, const struct conf_stanza *b)
 {
 	assert_int_equal(a->any, b->any);
 	assert_same_host(&a->listen, &b->listen);
+	assert_int_equal(a->socket_dir, b->socket_dir);
+	if (a->listen.addr.family == AF_UNIX) {
+		assert_int_equal(a->socket_mode, b->socket_mode);
+		assert_int_equal(a->socket_uid, b->socket_uid);
+		assert_int_equal(a->socket_gid, b->socket_gid);
+	}
 	assert_int_equal(a->resolv, b->resolv);
 	assert_int_equal(a->remote_resolv, b->remote_resolv);
 	assert_int_equal(a->nremotes, b->nremotes);
@@ -1310,6 +1634,27 @@ test_print(void **state)
 				  "\ton-error: fail;\n"
 				  "};\n");
 	round_trip();
+	accepted("listen unix:a { remote: unix:/b; socket-owner: web; }");
+	print(text, sizeof(text));
+	assert_string_equal(text, "drain-timeout: none;\n"
+				  "\n"
+				  "listen unix:/run/first/a\n"
+				  "{\n"
+				  "\tsocket-mode: 0600;\n"
+				  "\tsocket-owner: 33;\n"
+				  "\tremote: unix:/b;\n"
+				  "\tremote-resolv: any;\n"
+				  "\tsource: *;\n"
+				  "\ttimeout: none;\n"
+				  "\tconnect-timeout: 10s;\n"
+				  "\thalf-close-timeout: 1h;\n"
+				  "\tbuffer-size: 60k;\n"
+				  "\tmax-connections: none;\n"
+				  "\tbacklog: 4096;\n"
+				  "\tresolve-interval: 1m;\n"
+				  "\ton-error: fail;\n"
+				  "};\n");
+	round_trip();
 }
 
 static void
@@ -1318,6 +1663,12 @@ test_round_trip(void **state)
 	char *text;
 
 	(void)state;
+	accepted("listen unix:a { remote: unix:/a; remote: a 1;\n"
+	       "socket-mode: 7; socket-owner: web:adm; keepalive: 3; }\n"
+	       "listen unix:/run/other/a { remote: \"unix:/a\\\\b c\";\n"
+	       "socket-owner: :adm; }\n"
+	       "listen \"unix:/{\\\"}\" { " R " socket-owner: 5; }\n");
+	round_trip();
 	accepted("drain-timeout: 90;\n"
 	       "listen * 0 { remote: a_b.c. 1; name: \"\\\"x\\\\ ;}\"; }\n"
 	       "listen fe80::1%3 1 { remote: fe80::2%4 1; source: fe80::3%4;\n"
@@ -1362,6 +1713,8 @@ setup(void **state)
 {
 	(void)state;
 	services_set(services, sizeof(services) - 1);
+	users_set(passwd, sizeof(passwd) - 1, group, sizeof(group) - 1);
+	local_dirs(dirs, COUNT(dirs));
 	return (0);
 }
 
@@ -1390,6 +1743,12 @@ main(void)
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_unix),
+		cmocka_unit_test(test_unix_owner),
+		cmocka_unit_test(test_unix_remotes),
+		cmocka_unit_test(test_unix_errors),
+		cmocka_unit_test(test_unix_no_dir),
+		cmocka_unit_test(test_unix_warnings),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_option_errors),
 		cmocka_unit_test(test_print),

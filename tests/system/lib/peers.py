@@ -1,5 +1,6 @@
 """Clients and servers: sockets with a time limit, servers in threads."""
 import hashlib
+import os
 import random
 import socket
 import struct
@@ -9,6 +10,9 @@ from .wait import LIMIT
 
 
 def family_of(host):
+    """Of an address, or of the path of a unix socket."""
+    if '/' in host:
+        return socket.AF_UNIX
     return socket.AF_INET6 if ':' in host else socket.AF_INET
 
 
@@ -21,7 +25,11 @@ def listen(host='127.0.0.1', port=8080, backlog=1024, sndbuf=0, rcvbuf=0):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
     if rcvbuf:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-    sock.bind((host, port))
+    if sock.family == socket.AF_UNIX:
+        sock.bind(host)
+        os.chmod(host, 0o666)       # the dialer is nobody
+    else:
+        sock.bind((host, port))
     sock.listen(backlog)
     sock.settimeout(LIMIT)
     return sock
@@ -34,7 +42,7 @@ def connect(host='127.0.0.1', port=81, rcvbuf=0, source=None):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
     if source:
         sock.bind((source, 0))
-    sock.connect((host, port))
+    sock.connect(host if sock.family == socket.AF_UNIX else (host, port))
     return sock
 
 
