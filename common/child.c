@@ -161,6 +161,7 @@ take_identity(struct child *c)
 	c->role = m.u.helper.role;
 	c->gen = m.u.helper.gen;
 	c->worker = m.u.helper.worker;
+	c->unix_remotes = (m.u.helper.roles & NEED_UNIX) != 0;
 	if (c->role == ROLE_RELAY || c->role == ROLE_DIALER)
 		child_title("%s [gen %u, %u/%u]", c->role == ROLE_RELAY ?
 		    "relay" : "dialer", c->gen, c->worker + 1, c->workers);

@@ -38,8 +38,7 @@ struct child {
 	unsigned	ndirs;
 	const char     *dirs[DIRS_MAX];	/* --socket-dir, absolute, in the
 					   order of wire_unix.dir */
-	bool		unix_remotes;	/* dialer: its table has some; set by
-					   itself before confine_prepare() */
+	bool		unix_remotes;	/* the configuration has some */
 	const char     *format;		/* logger: "text", "json", "tcpproxy" */
 	bool		log_begins;	/* relay: a line when a session begins
 					   too, and when it is connected */

@@ -1,11 +1,9 @@
 /*
  * relay <-> dialer, over a SOCK_SEQPACKET pair.
  *
- * While loading the relay sends its table, each message a struct dial_entry:
- * first one DIAL_BEGIN, which says whether there are unix sockets among the
- * remotes, because the dialer's sandbox depends on it; per route (= stanza,
- * numbered from 0) one DIAL_ROUTE and then its DIAL_REMOTEs in the order to be
- * tried; at the end one DIAL_END.  The dialer answers the
+ * While loading the relay sends its table: per route (= stanza, numbered
+ * from 0) one DIAL_ROUTE and then its DIAL_REMOTEs in the order to be tried,
+ * each a struct dial_entry; at the end one DIAL_END.  The dialer answers the
  * DIAL_END with the same struct and `route' = number of routes, and takes no
  * more entries: its table is sealed.
  *
@@ -28,8 +26,7 @@
 enum dial_type {
 	DIAL_ROUTE = 1,
 	DIAL_REMOTE = 2,
-	DIAL_END = 3,
-	DIAL_BEGIN = 4
+	DIAL_END = 3
 };
 
 struct dial_entry {
@@ -41,8 +38,7 @@ struct dial_entry {
 	uint32_t keepidle;		/* s, 0: no TCP keep-alive */
 	/* DIAL_ROUTE: source address (family 0 and empty name: none);
 	   DIAL_REMOTE: destination; addr.port is the port in both forms */
-	uint32_t family;		/* AF_INET, AF_INET6 or 0: for names;
-					   DIAL_BEGIN: AF_UNIX or 0 */
+	uint32_t family;		/* AF_INET, AF_INET6 or 0: for names */
 	struct netaddr addr;		/* family 0: look up `name'; AF_UNIX,
 					   for remotes only: `name' is the
 					   absolute path; else it is empty */

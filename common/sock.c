@@ -28,17 +28,14 @@ union address {
 	struct sockaddr_un  un;
 };
 
-/* A unix name gets this in front and behind it. */
 static union address
-address(const struct wire_addr *a, const char *dir, const char *front,
-    const char *behind)
+address(const struct wire_addr *a, const char *dir, const char *name)
 {
 	union address u = { .un.sun_family = a->family };
 
 	if (a->family == AF_UNIX) {
 		/* start/ and reader.c have seen to it that this fits */
-		stpcpy(stpcpy(stpcpy(stpcpy(stpcpy(u.un.sun_path, dir), "/"),
-		    front), a->local.name), behind);
+		stpcpy(stpcpy(stpcpy(u.un.sun_path, dir), "/"), name);
 	} else if (a->family == AF_INET) {
 		u.in.sin_port = htons(a->port);
 		memcpy(&u.in.sin_addr, a->inet.ip, sizeof(u.in.sin_addr));
@@ -53,7 +50,7 @@ address(const struct wire_addr *a, const char *dir, const char *front,
 int
 sock_bind(const struct wire_addr *a, uint16_t *port, bool share)
 {
-	union address u = address(a, "", "", "");
+	union address u = address(a, "", "");
 	socklen_t     len = sizeof(u.in6);
 	int	      fd;
 
@@ -111,7 +108,7 @@ sock_start(int fd, const struct wire_addr *a, const char *dir)
 
 	return (fcntl(fd, F_SETFL, O_NONBLOCK) == 0 &&
 	    (a->family == AF_UNIX ? dir == NULL ||
-	    own(address(a, dir, "", "").un.sun_path, &a->local) :
+	    own(address(a, dir, a->local.name).un.sun_path, &a->local) :
 	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &no, sizeof(no)) == 0 &&
 	    fd_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
 	    fd_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
@@ -123,7 +120,7 @@ sock_start(int fd, const struct wire_addr *a, const char *dir)
 void
 sock_unlink(const struct wire_addr *a, const char *dir)
 {
-	unlink(address(a, dir, "", "").un.sun_path);
+	unlink(address(a, dir, a->local.name).un.sun_path);
 }
 
 /* errno is 0 when the name is free, or a dead socket's. */
@@ -148,8 +145,8 @@ try_name(int fd, const union address *u)
 int
 sock_bind_unix(const struct wire_addr *a, const char *dir)
 {
-	union address u = address(a, dir, "", "");
-	union address new = address(a, dir, ".", ".new");
+	union address u = address(a, dir, a->local.name);
+	union address new = address(a, dir, WIRE_NAME_NEW);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd == -1)
@@ -171,7 +168,8 @@ sock_bind_unix(const struct wire_addr *a, const char *dir)
 bool
 sock_is(int fd, const struct wire_addr *a, const char *dir)
 {
-	union address u = address(a, dir, "", ""), is = { .un.sun_path = "" };
+	union address u = address(a, dir, a->local.name);
+	union address is = { .un.sun_path = "" };
 	socklen_t     len = sizeof(is);
 
 	return (getsockname(fd, &is.sa, &len) == 0 &&

@@ -42,8 +42,9 @@ good_unix(const struct wire_addr *a)
 
 	return (a->backlog <= INT32_MAX && a->family == AF_UNIX &&
 	    a->port == 0 && a->local.mode <= 0777 && a->local.dir < DIRS_MAX &&
-	    len > 0 && len < WIRE_NAME && name[0] != '.' &&
-	    memchr(name, '/', len) == NULL &&
+	    len > 0 && len < WIRE_NAME && memchr(name, '/', len) == NULL &&
+	    strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+	    strcmp(name, WIRE_NAME_NEW) != 0 &&
 	    memcmp(name + len, zero, WIRE_NAME - len) == 0);
 }
 

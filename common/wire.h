@@ -46,6 +46,14 @@ enum wire_type {
 /* NEED.roles: which helpers the configuration wants beside the dialers */
 #define NEED_RESOLVER	0x1u
 #define NEED_LOOKUP	0x2u
+#define NEED_UNIX	0x4u	/* no process: dialers for unix remotes */
+#define NEED_ALL	(NEED_RESOLVER | NEED_LOOKUP | NEED_UNIX)
+
+struct wire_need {
+	uint32_t version;
+	uint32_t roles;
+	uint32_t drain;		/* s, 0: no limit */
+};
 
 enum wire_report { REPORT_LISTENERS = 1, REPORT_SESSIONS = 2 };
 
@@ -56,6 +64,7 @@ struct wire_inet {
 };
 
 #define WIRE_NAME	32	/* a unix socket's name and its NUL */
+#define WIRE_NAME_NEW	".sallyport.new"	/* P's, for a moment */
 #define WIRE_NO_ID	UINT32_MAX
 
 struct wire_unix {
@@ -80,11 +89,7 @@ struct wire {
 	uint32_t type;
 	uint32_t index;		/* NEED, HELPER, GO, DRAIN, REPORT: 0 */
 	union {
-		struct {
-			uint32_t version;
-			uint32_t roles;
-			uint32_t drain;		/* s, 0: no limit */
-		} need;
+		struct wire_need need;
 		struct wire_addr addr;	/* BIND, BINDUNIX, LISTENER */
 		struct {
 			uint32_t count;
@@ -96,6 +101,7 @@ struct wire {
 			uint32_t role;		/* enum role of the peer */
 			uint32_t gen;		/* its generation */
 			uint32_t worker;	/* its number, from 0 */
+			uint32_t roles;		/* NEED.roles of it */
 		} helper;
 		struct {
 			uint32_t seconds;
@@ -113,7 +119,7 @@ _Static_assert(sizeof(struct wire) == 64, "the wire struct is 64 bytes");
  * Is every byte that this message's type does not use zero, the type known,
  * and the address of a BIND one that can be?  IPv4 or IPv6 with a keepidle of
  * at most 32767; for BINDUNIX a mode of at most 0777, a dir below DIRS_MAX,
- * and a name that is one path component without a dot in front.  The backlog
+ * and a name that is one path component, but not WIRE_NAME_NEW.  The backlog
  * is at most INT32_MAX.  Any process.
  */
 bool	wire_clean(const struct wire *m);

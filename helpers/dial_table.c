@@ -28,7 +28,7 @@ static struct target *targets;
 static uint32_t	      ntargets, targets_size;
 static struct path   *paths;
 static uint32_t	      npaths, paths_size;
-static bool	      with_unix;	/* as DIAL_BEGIN said */
+static bool	      with_unix;	/* may it have unix remotes? */
 
 uint32_t
 table_routes(void)
@@ -213,23 +213,12 @@ receive_entry(int relay, struct dial_entry *e)
 		fatalx("bad message in the relay's table");
 }
 
-bool
-table_begin(int relay)
-{
-	struct dial_entry e = { 0 };
-
-	receive_entry(relay, &e);
-	if (e.type != DIAL_BEGIN || (e.family != 0 && e.family != AF_UNIX))
-		fatalx("the relay's table has no beginning");
-	with_unix = e.family == AF_UNIX;
-	return (with_unix);
-}
-
 uint32_t
-table_receive(int relay)
+table_receive(int relay, bool unix_remotes)
 {
 	struct dial_entry e = { 0 };
 
+	with_unix = unix_remotes;
 	for (;;) {
 		receive_entry(relay, &e);
 		switch (e.type) {

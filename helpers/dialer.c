@@ -102,7 +102,8 @@ seal_table(const struct child *c)
 	struct iovec	  iov = { &end, sizeof(end) };
 	struct msghdr	  msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	end.route = table_receive(relay);
+	receive_channels();
+	end.route = table_receive(relay, c->unix_remotes);
 	table_confine();
 	if ((poll_fd = epoll_create1(EPOLL_CLOEXEC)) == -1)
 		fatal("epoll");
@@ -290,9 +291,6 @@ main(int argc, char **argv)
 
 	child_start(&c, ROLE_DIALER, argc, argv);
 	slots = slots_wanted(&c);
-	receive_channels();
-	/* one number, of a relay that has seen nothing but its configuration */
-	c.unix_remotes = table_begin(relay);
 	confine_prepare(&c);
 	confine_enter(&c);
 	dial_init(slots);

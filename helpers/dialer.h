@@ -34,16 +34,10 @@ struct route {
 };
 
 /*
- * Receives the first message of the table and nothing else of it, before the
- * sandbox is entered; any error is fatal.  Are there unix sockets in it?
+ * Receives the table up to DIAL_END; any error is fatal, and so is a unix
+ * remote that P did not announce.  Returns the number of routes.
  */
-bool	table_begin(int relay);
-
-/*
- * Receives the table up to DIAL_END; any error is fatal.  Returns the number
- * of routes.
- */
-uint32_t table_receive(int relay);
+uint32_t table_receive(int relay, bool unix_remotes);
 
 /* The Landlock rules that follow from the table. */
 void	table_confine(void);

@@ -24,11 +24,10 @@ load_need(struct gen *g, const struct proc *leader, const struct wire *m)
 	const struct proc *resolver = NULL, *dialer;
 	struct proc	  *relay = NULL;
 
-	g->needed = true;
-	g->drain = m->u.need.drain;
-	if ((m->u.need.roles & NEED_LOOKUP) != 0)
+	g->need = m->u.need;
+	if ((g->need.roles & NEED_LOOKUP) != 0)
 		join(spawn_start(g, ROLE_LOOKUP, 0), leader);
-	if ((m->u.need.roles & NEED_RESOLVER) != 0)
+	if ((g->need.roles & NEED_RESOLVER) != 0)
 		resolver = spawn_start(g, ROLE_RESOLVER, 0);
 	while ((relay = proc_next(relay, g, ROLE_RELAY)) != NULL) {
 		dialer = spawn_start(g, ROLE_DIALER, relay->worker);
@@ -97,7 +96,7 @@ send_next(const struct gen *g, const struct proc *p)
 			return (true);
 	} else if (p->sent > g->nbinds) {
 		m.type = WIRE_DRAIN;
-		m.u.drain.seconds = g->drain;
+		m.u.drain.seconds = g->need.drain;
 	}
 	return (wire_send(p->ctl, &m, fd) == 0);
 }
@@ -108,7 +107,7 @@ load_drain(struct gen *g)
 {
 	g->state = GEN_DRAINING;
 	g->deadline = clock_us() + 5 * TICK;	/* until DRAIN is queued */
-	g->end = g->drain == 0 ? 0 : g->deadline + g->drain * TICK;
+	g->end = g->need.drain == 0 ? 0 : g->deadline + g->need.drain * TICK;
 	listen_close(g);
 	if (proc_next(NULL, g, ROLE_RELAY) == NULL)
 		gen_kill(g, NULL);

@@ -52,9 +52,8 @@ struct gen {
 	enum gen_state state;
 	uint32_t number;
 	int	 conf;		/* retained configuration, or -1 */
-	bool	 needed;	/* NEED came */
+	struct wire_need need;	/* as it came; before that version 0 */
 	bool	 broken;	/* RUNNING: a process has died */
-	uint32_t drain;		/* s for draining, 0: no limit */
 	uint64_t end;		/* us, of draining; 0: none */
 	uint64_t deadline;	/* us, of the state; 0: none */
 	uint32_t nbinds;

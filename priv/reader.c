@@ -14,14 +14,14 @@ refuse(const struct gen *g, const struct proc *p, const struct wire *m)
 	if (!wire_clean(m))
 		return ("a malformed message");
 	if (m->type == WIRE_NEED) {
-		if (!leader || g->needed || m->index != 0)
+		if (!leader || g->need.version != 0 || m->index != 0)
 			return ("NEED out of place");
 		if (m->u.need.version != WIRE_VERSION)
 			return ("another protocol version: restart needed");
-		if ((m->u.need.roles & ~(NEED_RESOLVER | NEED_LOOKUP)) != 0)
+		if ((m->u.need.roles & ~NEED_ALL) != 0)
 			return ("NEED of an unknown helper");
 	} else if (m->type == WIRE_BIND || m->type == WIRE_BINDUNIX) {
-		if (!leader || !g->needed || m->index != g->nbinds ||
+		if (!leader || g->need.version == 0 || m->index != g->nbinds ||
 		    g->nbinds == LISTENERS_MAX)
 			return ("BIND out of place");
 		if (m->type == WIRE_BINDUNIX &&
@@ -29,7 +29,7 @@ refuse(const struct gen *g, const struct proc *p, const struct wire *m)
 			return ("BINDUNIX without such a directory");
 	} else if (m->type != WIRE_READY) {
 		return ("a message that is not for the parent");
-	} else if (!g->needed || m->index != 0 ||
+	} else if (g->need.version == 0 || m->index != 0 ||
 	    m->u.ready.count != (leader ? g->nbinds : 0)) {
 		return ("READY out of place");
 	}

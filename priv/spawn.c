@@ -48,7 +48,8 @@ spawn_start(struct gen *g, uint32_t role, uint32_t worker)
 	*p = (struct proc){ .gen = g, .role = role, .worker = worker,
 		.ready = role != ROLE_RELAY, .log = { -1, -1 },
 		.id = { .type = WIRE_HELPER, .u.helper = { role,
-		g != NULL ? g->number : 0, worker } } };
+		g != NULL ? g->number : 0, worker,
+		g != NULL ? g->need.roles : 0 } } };
 	if ((g == NULL || g->state == GEN_LOADING) && fd_pair(p->log) &&
 	    fd_pair(ctl) && (p->pid = fork()) == 0)
 		become(role, ctl[1], p->log[1], conf);

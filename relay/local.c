@@ -65,7 +65,8 @@ is_name(const char *name)
 {
 	size_t length = strlen(name);
 
-	return (length > 0 && length < WIRE_NAME && *name != '.' &&
+	return (length > 0 && length < WIRE_NAME && strcmp(name, ".") != 0 &&
+	    strcmp(name, "..") != 0 && strcmp(name, WIRE_NAME_NEW) != 0 &&
 	    strpbrk(name, "/ ") == NULL && is_printable(name));
 }
 
@@ -115,7 +116,7 @@ local_listen(struct diag *d, const struct word *w, struct conf_stanza *s)
 	if (!is_name(s->listen.text))
 		diag_error(d, w->at, "'%s' names no socket, expected unix:NAME "
 		    "with 1 to %d printable ASCII characters, no blank or "
-		    "'/', no '.' in front", diag_word(buf, w->text,
+		    "'/'", diag_word(buf, w->text,
 		    strlen(w->text)), WIRE_NAME - 1);
 	else if (ndirs == 0)
 		diag_error(d, w->at, "'%s' needs a directory, expected the "

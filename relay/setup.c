@@ -164,7 +164,7 @@ setup_is_name(const struct conf_host *h)
 	return (h->addr.family == 0);
 }
 
-/* Which helpers beside the dialers does the configuration need? */
+/* Which helpers, and what of the dialers, does the configuration need? */
 static uint32_t
 setup_roles(const struct conf *c)
 {
@@ -178,8 +178,10 @@ setup_roles(const struct conf *c)
 		if (z->has_source && setup_is_name(&z->source))
 			roles |= NEED_RESOLVER;
 		for (unsigned j = 0; j < z->nremotes; j++)
-			if (setup_is_name(&z->remotes[j]))
-				roles |= NEED_RESOLVER;
+			roles |= setup_is_name(&z->remotes[j]) ?
+			    NEED_RESOLVER :
+			    z->remotes[j].addr.family == AF_UNIX ?
+			    NEED_UNIX : 0;
 	}
 	return (roles);
 }
@@ -239,29 +241,15 @@ setup_route(const struct relay *r, uint32_t route)
 	}
 }
 
-/* AF_UNIX if any remote is a unix socket, else 0. */
-static uint32_t
-setup_local_remotes(const struct conf *c)
-{
-	for (size_t i = 0; i < c->nstanzas; i++)
-		for (unsigned j = 0; j < c->stanzas[i].nremotes; j++)
-			if (c->stanzas[i].remotes[j].addr.family == AF_UNIX)
-				return (AF_UNIX);
-	return (0);
-}
-
 /* The dialer's table; its answer means that the table is sealed. */
 static void
 setup_dialer(const struct relay *r)
 {
-	struct dial_entry begin = { .type = DIAL_BEGIN,
-		.family = setup_local_remotes(&r->conf) };
 	struct dial_entry e = { .type = DIAL_END };
 	struct iovec iov = { &e, sizeof(e) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
-	setup_send_to(r->dialer.fd, &begin, sizeof(begin), "the dialer");
 	for (uint32_t i = 0; i < r->conf.nstanzas; i++)
 		setup_route(r, i);
 	setup_send_to(r->dialer.fd, &e, sizeof(e), "the dialer");

@@ -459,7 +459,7 @@ test_takeover(void **state)
 	struct gen *old = run_one("127.0.0.1", port), *g;
 
 	(void)state;
-	old->drain = 9;
+	old->need.drain = 9;
 	g = run_one("127.0.0.1", port);
 	assert_int_equal(old->state, GEN_DRAINING);
 	assert_int_equal(gen_find(GEN_RUNNING) == g, true);

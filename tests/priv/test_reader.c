@@ -170,7 +170,7 @@ assert_taken(const struct gen *g, const struct proc *p, uint32_t type,
 	char byte;
 
 	assert_int_equal(g->state, GEN_LOADING);
-	assert_true(g->needed);
+	assert_int_equal(g->need.version, WIRE_VERSION);
 	assert_int_equal(g->nbinds, nbinds + (type == WIRE_BIND));
 	assert_int_equal(p->ready, type == WIRE_READY);
 	assert_int_equal(recv(p->ctl, &byte, 1, MSG_PEEK | MSG_DONTWAIT), -1);
@@ -350,8 +350,8 @@ test_need(void **state)
 	}
 	for (unsigned bit = 0; bit < 32; bit++) {
 		m = need_message(1u << bit, UINT32_MAX);
-		try_instead(FRESH, 0, &m, ((1u << bit) & (NEED_RESOLVER |
-		    NEED_LOOKUP)) != 0 ? NULL : "unknown helper");
+		try_instead(FRESH, 0, &m, ((1u << bit) & NEED_ALL) != 0 ?
+		    NULL : "unknown helper");
 		m = need_message(0, 0);
 		m.index = 1u << bit;
 		try_instead(FRESH, 0, &m, "out of place");

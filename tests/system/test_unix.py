@@ -896,7 +896,7 @@ def test_limit_of_sessions(box, place):
 # --- what is refused ---
 
 @pytest.mark.parametrize('name', [
-    '', '.', '..', '.hidden', 'a/b', '../a', 'x' * 32, '/etc/front',
+    '', '.', '..', '.sallyport.new', 'a/b', '../a', 'x' * 32, '/etc/front',
     '/run/../etc/x'])
 def test_bad_names(box, place, name):
     status, text = box.check(stanza(name), *place.options)
@@ -1137,14 +1137,11 @@ def test_postgres(box, place, own):
     box.program(f'{programs}/postgres', '-D', own / 'data', '-k', own, '-F',
                 '-c', 'listen_addresses=', '-p', 5432, user=True, cwd='/')
     await_socket(own / '.s.PGSQL.5432')
-    place.start(f'listen unix:front {{ remote: unix:{own}/.s.PGSQL.5432; }}\n'
+    place.start(f'listen unix:.s.PGSQL.5432 {{ remote: '
+                f'unix:{own}/.s.PGSQL.5432; socket-mode: 0666; }}\n'
                 f'listen 127.0.0.1 543 {{ remote: '
                 f'unix:{own}/.s.PGSQL.5432; }}')
-    # a name with a dot in front is not for sallyport: a link to it
-    links = box.tmp / 'links'
-    links.mkdir(mode=0o755)
-    (links / '.s.PGSQL.5432').symlink_to(place.front)
-    for host, port in ((links, 5432), ('127.0.0.1', 543)):
+    for host, port in ((place.dir, 5432), ('127.0.0.1', 543)):
         sql = ('psql', '-X', '-A', '-t', '-h', host, '-p', port, '-U', 'me',
                '-d', 'postgres', '-v', 'ON_ERROR_STOP=1')
         assert run(*sql, '-c', 'select 6 * 7') == b'42\n'

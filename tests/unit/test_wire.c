@@ -57,7 +57,7 @@ static const struct {
 } types[] = {
 	{ WIRE_NEED, 12 }, { WIRE_BIND, 36 }, { WIRE_BINDUNIX, 56 },
 	{ WIRE_READY, 4 },
-	{ WIRE_HELPER, 12 }, { WIRE_BOUND, 4 }, { WIRE_LISTENER, 56 },
+	{ WIRE_HELPER, 16 }, { WIRE_BOUND, 4 }, { WIRE_LISTENER, 56 },
 	{ WIRE_GO, 0 }, { WIRE_DRAIN, 4 }, { WIRE_REPORT, 4 },
 	{ WIRE_LOG, 0 }
 };
@@ -115,7 +115,7 @@ test_clean_unix(void **state)
 		const char *name;
 		bool clean;
 	} names[] = { { "", false }, { ".", false }, { "..", false },
-		{ ".x", false }, { "/", false }, { "/x", false },
+		{ ".x", true }, { WIRE_NAME_NEW, false }, { "/", false }, { "/x", false },
 		{ "x/", false }, { "x/y", false }, { "../x", false },
 		{ "x", true }, { "x.y", true }, { "x..", true },
 		{ "\001\377", true },
