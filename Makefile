@@ -215,10 +215,15 @@ TMPFILESDIR = $(PREFIX)/lib/tmpfiles.d
 # which of dist/sysv and dist/openrc becomes the init script
 INIT        = sysv
 
+# $(call programs,FILES,DIRECTORY): each takes its name when it is whole, so
+# that a reload meanwhile starts the old one or the new one
+programs = for f in $1; do t=$2/$${f\#\#*/}; install -m 0755 $$f $$t.new && \
+	mv -f $$t.new $$t || exit 1; done
+
 install: all
 	install -d $(SBIN) $(EXEC) $(MAN)/man5 $(MAN)/man8 $(DOC)/examples
-	install -m 0755 $(B)/sbin/sallyport $(SBIN)
-	install -m 0755 $(filter $X/%,$(PROGRAMS)) $(EXEC)
+	$(call programs,$(filter $X/%,$(PROGRAMS)),$(EXEC))
+	$(call programs,$(B)/sbin/sallyport,$(SBIN))
 	install -d -m 0555 $(EXEC)/empty
 	install -m 0644 man/sallyport.8 $(MAN)/man8
 	install -m 0644 man/sallyport.conf.5 $(MAN)/man5

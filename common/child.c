@@ -57,6 +57,22 @@ take_text(const char *word, const char *key, const char **text)
 	return (true);
 }
 
+/*
+ * P may be older than this program, or this one not yet replaced.  Before
+ * anything else is read: what that is may be of the version too.
+ */
+static void
+check_version(int argc, char **argv)
+{
+	uint32_t version = 0;
+
+	if (argc < 2 || !take_number(argv[1], "version", &version) ||
+	    version != WIRE_VERSION)
+		fatalx("this program (" SALLYPORT_VERSION ") has protocol "
+		    "version %u, the one that started it %u: restart needed",
+		    (unsigned)WIRE_VERSION, version);
+}
+
 static void
 take_word(struct child *c, const char *word)
 {
@@ -100,13 +116,14 @@ take_words(struct child *c, int argc, char **argv)
 	size_t size = 0;
 	char  *word;
 
-	for (int i = 1; i < argc; i++)
+	memset(argv[1], 0, strlen(argv[1]));
+	for (int i = 2; i < argc; i++)
 		size += strlen(argv[i]) + 1;
 	words = word = calloc(1, size + 1);
 	c->args = calloc((size_t)argc + 1, sizeof(char *));
 	if (word == NULL || c->args == NULL)
 		fatal("parameters");
-	for (int i = 1; i < argc; i++, word += size) {
+	for (int i = 2; i < argc; i++, word += size) {
 		size = strlen(argv[i]) + 1;
 		memcpy(word, argv[i], size);
 		memset(argv[i], 0, size);
@@ -163,12 +180,13 @@ take_identity(struct child *c)
 	c->worker = m.u.helper.worker;
 	c->unix_remotes = (m.u.helper.roles & NEED_UNIX) != 0;
 	if (c->role == ROLE_RELAY || c->role == ROLE_DIALER)
-		child_title("%s [gen %u, %u/%u]", c->role == ROLE_RELAY ?
-		    "relay" : "dialer", c->gen, c->worker + 1, c->workers);
+		child_title("%s [gen %u, %u/%u, " CHILD_VERSION "]",
+		    c->role == ROLE_RELAY ? "relay" : "dialer", c->gen,
+		    c->worker + 1, c->workers);
 	else if (c->role == ROLE_LOGGER)
-		child_title("logger");
+		child_title("logger [" CHILD_VERSION "]");
 	else
-		child_title("resolver [gen %u]", c->gen);
+		child_title("resolver [gen %u, " CHILD_VERSION "]", c->gen);
 }
 
 /* What is meant for P, but sent to all, by name or by a terminal. */
@@ -198,6 +216,7 @@ child_start(struct child *c, enum role role, int argc, char **argv)
 	/* P opens FD_LOG but in the modes that print */
 	if (fstat(FD_LOG, &st) == 0 && S_ISSOCK(st.st_mode))
 		log_socket = FD_LOG;
+	check_version(argc, argv);
 	take_words(c, argc, argv);
 	if (c->mode != MODE_RUN)
 		log_socket = -1;

@@ -55,6 +55,9 @@ struct child {
  */
 void	child_start(struct child *c, enum role role, int argc, char **argv);
 
+/* In every title: after an upgrade, which process runs what. */
+#define CHILD_VERSION	"v" SALLYPORT_VERSION
+
 /*
  * Replaces the title's text behind "sallyport: " (bounded by the padding
  * that P gave argv[0]).

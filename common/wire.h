@@ -26,7 +26,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/*
+ * Goes up with every change to what processes that were built apart say to
+ * each other: this file, log.h, dial.h, lookup.h, and the parameters that
+ * start/exec.c makes and child.c takes.  Every child compares it with that of
+ * its P, so those that meet are all of one version.
+ */
+#ifndef WIRE_VERSION
 #define WIRE_VERSION	2
+#endif
 
 enum wire_type {
 	WIRE_NEED = 1,

@@ -102,8 +102,8 @@ loop_title(const struct relay *r)
 {
 	const struct child *c = r->child;
 
-	child_title("relay [gen %u, %u/%u], draining", c->gen, c->worker + 1,
-	    c->workers);
+	child_title("relay [gen %u, %u/%u, " CHILD_VERSION "], draining",
+	    c->gen, c->worker + 1, c->workers);
 }
 
 void

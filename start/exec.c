@@ -15,6 +15,7 @@
 #include "../common/fmt.h"
 #include "../common/log.h"
 #include "../common/role.h"
+#include "../common/wire.h"
 
 /* As in priv/priv.h, whose includes are not for here. */
 #define NTARGETS	16
@@ -67,6 +68,7 @@ add_child_words(const struct options *o)
 	memset(title, ' ', sizeof(title) - 1);
 	memcpy(title, "sallyport: child", 16);
 	add(title);
+	add_number("version=", WIRE_VERSION);
 	add_number("workers=", o->workers);
 	add_number("maxconn=", o->max_connections);
 	add_text("mode=", modes[o->mode]);
@@ -168,7 +170,7 @@ exec_parent(const struct options *o, const struct exec_fds *f)
 		f->notify != -1 ? f->notify : null };
 
 	check_programs(o);
-	add_text("sallyport: parent", "");
+	add_text("sallyport: parent [v" SALLYPORT_VERSION "]", "");
 	add_number("", o->workers);
 	add_text("", o->libexec);
 	add_text("", o->pidfile);

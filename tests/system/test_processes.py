@@ -30,13 +30,15 @@ def started(box, **more):
     return daemon
 
 
-def test_titles(daemon):
+def test_titles(box, daemon):
+    version = box.run('-v', drop=False).stdout.split()[1]
     assert [p.title for p in daemon.processes()] == [
-        'sallyport: dialer [gen 1, 1/2]', 'sallyport: dialer [gen 1, 2/2]',
-        'sallyport: logger',
-        'sallyport: relay [gen 1, 1/2]', 'sallyport: relay [gen 1, 2/2]',
-        'sallyport: resolver [gen 1]']
-    assert proc.cmdline(daemon.pid).startswith('sallyport: parent')
+        f'sallyport: {who}v{version}]' for who in (
+            'dialer [gen 1, 1/2, ', 'dialer [gen 1, 2/2, ', 'logger [',
+            'relay [gen 1, 1/2, ', 'relay [gen 1, 2/2, ',
+            'resolver [gen 1, ')]
+    assert proc.cmdline(daemon.pid).startswith(
+        f'sallyport: parent [v{version}]')
 
 
 def test_no_resolver_without_names(box):
