@@ -30,12 +30,12 @@ class Page:
                 return self.lines[start:n]
         return self.lines[start:]
 
-    def entries(self, pattern):
+    def entries(self, pattern, lines):
         """Of `.It ...' lines that match: {line: its text}; the text goes on
         to the next `.It' of the same list."""
         found, depth = {}, 0
         open_at = []            # (depth, head)
-        for line in self.lines:
+        for line in lines:
             if line.startswith('.El') or line.startswith('.It'):
                 open_at = [o for o in open_at if o[0] < depth]
             if line.startswith('.Bl'):
@@ -48,8 +48,8 @@ class Page:
                 assert line not in found, f'{self.path.name}: twice: {line}'
                 found[line] = []
                 open_at.append((depth, line))
-        return {head: plain([head[4:]] + lines)
-                for head, lines in found.items()}
+        return {head: plain([head[4:]] + text)
+                for head, text in found.items()}
 
     def literals(self):
         """What stands in each .Bd -literal, and behind each .Dl."""
