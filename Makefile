@@ -252,7 +252,7 @@ install-dist:
 
 install-compat: all
 	install -d $(SBIN) $(MAN)/man8
-	install -m 0755 $(COMPAT) $(SBIN)
+	$(call programs,$(COMPAT),$(SBIN))
 	install -m 0644 $(COMPAT:$(B)/sbin/%=man/%.8) $(MAN)/man8
 
 uninstall-compat:

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import TOP
+from conftest import BUILD, TOP
 from lib.mdoc import Page, options, plain
 
 COMMAND = Page(TOP / 'man/sallyport.8')
@@ -154,17 +154,32 @@ def test_option_default(box, path, macro, name):
     assert value in help_entries(box)[0]
 
 
-@pytest.mark.parametrize('path', PAGES, ids=lambda path: path.name)
-def test_no_other_options(path):
+@pytest.mark.parametrize('page', [COMMAND, LANGUAGE],
+                         ids=lambda page: page.path.name)
+def test_no_other_options(page):
     """What the text says of options is of ones that there are."""
-    if not path.name.startswith('sallyport'):
-        pytest.skip('the manual of another command')
     known = set(OPTIONS) | {short for short, _ in OPTIONS.values() if short}
-    for line in Page(path).lines:
+    for line in page.lines:
         for option in options(line):
             # `.Op Fl DU' is several
             assert option in {*known, '--name'} or all(
                 '-' + letter in known for letter in option[1:]), line
+
+
+def test_options_of_tcpproxy(box):
+    """The same for the compatibility command: table, manual, --help."""
+    table = re.findall(r'\{ "(-\w)?(?:", ")?(--[\w-]+)"(?:, "--[\w-]+")?, '
+                       r'KIND_(\w+)', source('compat/tcpproxy_options.c'))
+    assert len(table) > 15
+    page = Page(TOP / 'man/tcpproxy.8')
+    entries = page.entries(r'\.It Fl ', page.section('DESCRIPTION'))
+    assert sorted(options(head) for head in entries) == sorted(
+        [short, name] if short else [name] for short, name, _ in table)
+    text = subprocess.run([BUILD / 'sbin/tcpproxy', '--help'], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    assert sorted(re.findall(r'^  (?:(-\w), |    )(--[\w-]+)', text, re.M)) \
+        == sorted((short, name) for short, name, _ in table)
+    assert all(len(line) < 80 for line in text.splitlines())
 
 
 # --- keywords ---
@@ -230,14 +245,14 @@ def readme_blocks():
 
 def all_configurations():
     found = []
-    for path in PAGES:
-        found += [(path.name, text) for text in
-                  configurations(Page(path).literals())]
+    for page in (COMMAND, LANGUAGE):
+        found += [(page.path.name, text) for text in
+                  configurations(page.literals())]
     found += [('README', text) for text in configurations(readme_blocks())]
     text = source('dist/sallyport.conf')
     found.append(('dist', text))
     # what stands there as a comment is no less an example
-    found.append(('dist, all', re.sub(r'^#(?=listen|[ {}])(?! \w)', '', text,
+    found.append(('dist, all', re.sub('^#(?=listen |[{}]|  )', '', text,
                                       flags=re.M)))
     return found
 
