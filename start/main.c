@@ -98,7 +98,9 @@ open_targets(int targets[LOGSPEC_TARGETS])
 			targets[i] = l->spec.kind == LOGSPEC_STDOUT ?
 			    STDOUT_FILENO : STDERR_FILENO;
 		if (targets[i] == -1)
-			fatal("option -L: cannot open %s", l->text);
+			fatal("option -L: cannot open %s%s", l->text,
+			    options.root && errno == EACCES ? " (root itself "
+			    "needs permission: it has no DAC_OVERRIDE)" : "");
 	}
 }
 

@@ -248,7 +248,8 @@ def all_configurations():
     for page in (COMMAND, LANGUAGE):
         found += [(page.path.name, text) for text in
                   configurations(page.literals())]
-    found += [('README', text) for text in configurations(readme_blocks())]
+    found += [('README', text) for text in configurations(
+        readme_blocks() + re.findall('`(listen [^`]*})`', README))]
     text = source('dist/sallyport.conf')
     found.append(('dist', text))
     # what stands there as a comment is no less an example
