@@ -258,8 +258,12 @@ install-compat: all
 uninstall-compat:
 	rm -f $(COMPAT:$(B)/sbin/%=$(SBIN)/%) \
 		$(COMPAT:$(B)/sbin/%=$(MAN)/man8/%.8)
+	@$(prune)
 
 # Directories that others share go only from a tree of its own, when empty.
+prune = [ -z "$(DESTDIR)" ] || [ ! -d "$(DESTDIR)" ] || \
+	find "$(DESTDIR)" -mindepth 1 -type d -empty -delete
+
 uninstall:
 	rm -f $(SBIN)/sallyport $(MAN)/man8/sallyport.8 \
 		$(MAN)/man5/sallyport.conf.5 \
@@ -270,8 +274,7 @@ uninstall:
 	rm -rf $(EXEC) $(DOC)
 	@$(call unconf,default/sallyport,$(ETC)/default/sallyport)
 	@$(call unconf,logrotate/sallyport,$(ETC)/logrotate.d/sallyport)
-	@[ -z "$(DESTDIR)" ] || \
-		find "$(DESTDIR)" -mindepth 1 -type d -empty -delete
+	@$(prune)
 
 clean:
 	rm -rf build build-* $(B)

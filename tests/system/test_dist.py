@@ -131,6 +131,16 @@ def test_install_and_uninstall(dest):
     assert not list(dest.iterdir())
 
 
+@pytest.mark.parametrize('order', [
+    ('uninstall', 'uninstall-compat'), ('uninstall-compat', 'uninstall')],
+    ids=' '.join)
+def test_nothing_is_left(dest, order):
+    make(dest, 'install', 'install-dist', 'install-compat', 'PREFIX=/usr')
+    for target in order:
+        make(dest, target, 'PREFIX=/usr')
+    assert not list(dest.iterdir())
+
+
 def test_openrc_is_installed_instead(dest):
     make(dest, 'install-dist', 'INIT=openrc', 'PREFIX=/usr')
     text = (dest / 'etc/init.d/sallyport').read_text()
