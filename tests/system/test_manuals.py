@@ -298,7 +298,7 @@ def test_example_command(box, line):
                           ('-C', box.jail), ('--socket-dir', box.tmp)):
         if option in words:
             words[words.index(option) + 1] = value
-    if '-p' not in words and '-c' not in words:
+    if not {'-p', '-l', '-c'} & set(words):
         words += ['-c', box.conf]
     done = box.run('--check', *words, drop=False)
     assert done.returncode == 0 and done.stderr == ''
