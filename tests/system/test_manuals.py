@@ -150,8 +150,17 @@ def test_option_range(box, name):
     ('common/logspec.h', 'LOGSPEC_DEFAULT', '--log')])
 def test_option_default(box, path, macro, name):
     value = re.search(rf'#define\s+{macro}\s+"([^"]*)"', source(path))[1]
-    assert value in OPTION_ENTRIES[name][1]
-    assert value in help_entries(box)[0]
+    for text in OPTION_ENTRIES[name][1], help_entries(box)[0]:
+        assert re.search(rf'(?<![\w:,/]){re.escape(value)}(?![\w,/])', text)
+
+
+def test_default_numbers(box):
+    most = re.search(r'SESSIONS_DEFAULT\s+(\d+)', source('relay/budget.h'))[1]
+    assert f'The default is {most},' in OPTION_ENTRIES['--max-connections'][1]
+    done = box.run('--print-config', '-p', 81, '-r', 'localhost', '-o', 80)
+    size = int(re.search(r'buffer-size: (\d+)k;', done.stdout)[1])
+    assert f'The default is {size * 1024}.' in \
+        OPTION_ENTRIES['--buffer-size'][1]
 
 
 @pytest.mark.parametrize('page', [COMMAND, LANGUAGE],
