@@ -16,12 +16,14 @@ import termios
 
 import pytest
 
-from conftest import BUILD, NOBODY, PRIVILEGED, ROOT, SANITIZED
+from conftest import BUILD, NOBODY, PRIVILEGED, ROOT, SANITIZED, TOP
 from lib.syslog import Syslogd
 from lib.wait import LIMIT, until
 
 LOGGER = BUILD / 'libexec/sallyport/logger'
 
+VERSION = re.search(r'#define\s+WIRE_VERSION\s+(\d+)', (
+    TOP / 'common/wire.h').read_text(encoding='utf-8'))[1]
 HELPER, DRAIN, LOG = 16, 20, 22         # enum wire_type
 PARENT, OWN, RELAY, DIALER, RESOLVER = range(5)     # enum role
 ERROR, WARNING, NOTICE, INFO, DEBUG = range(1, 6)
@@ -49,7 +51,8 @@ class Logger:
         ctl_high = fds_above(ctl)
         own_high = fds_above(own)
 
-        args = [f'format={form}', *(f'log={target}' for target in targets)]
+        args = [f'version={VERSION}', f'format={form}',
+                *(f'log={target}' for target in targets)]
         if PRIVILEGED:
             args += [f'uid={NOBODY.pw_uid}', f'gid={NOBODY.pw_gid}',
                      f'jail={jail}']

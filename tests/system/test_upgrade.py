@@ -179,6 +179,7 @@ def test_half_an_upgrade(box, own, daemon, foreign, names):
 def test_half_an_upgrade_that_fits(box, own, daemon, newer, name):
     own.replace(newer, name)
     daemon.reload()
+    daemon.deaths_expected = True
     logger, = daemon.processes('logger')
     os.kill(logger.pid, signal.SIGKILL)
     until(lambda: [p for p in daemon.processes('logger')
@@ -194,6 +195,7 @@ def test_a_logger_that_does_not_fit(box, own, daemon, foreign):
     """Without a logger all goes on; a right one is taken when it is there."""
     own.replace(foreign, 'logger')
     names, tries = inotify.Names(own.libexec, inotify.OPEN), []
+    daemon.deaths_expected = True
     logger, = daemon.processes('logger')
     os.kill(logger.pid, signal.SIGKILL)
     # the second one is started when the first has given up
