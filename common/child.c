@@ -180,13 +180,13 @@ take_identity(struct child *c)
 	c->worker = m.u.helper.worker;
 	c->unix_remotes = (m.u.helper.roles & NEED_UNIX) != 0;
 	if (c->role == ROLE_RELAY || c->role == ROLE_DIALER)
-		child_title("%s [gen %u, %u/%u, " CHILD_VERSION "]",
+		child_title("%s [gen %u, %u/%u]" CHILD_VERSION,
 		    c->role == ROLE_RELAY ? "relay" : "dialer", c->gen,
 		    c->worker + 1, c->workers);
 	else if (c->role == ROLE_LOGGER)
-		child_title("logger [" CHILD_VERSION "]");
+		child_title("logger" CHILD_VERSION);
 	else
-		child_title("resolver [gen %u, " CHILD_VERSION "]", c->gen);
+		child_title("resolver [gen %u]" CHILD_VERSION, c->gen);
 }
 
 /* What is meant for P, but sent to all, by name or by a terminal. */

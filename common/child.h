@@ -55,8 +55,8 @@ struct child {
  */
 void	child_start(struct child *c, enum role role, int argc, char **argv);
 
-/* In every title: after an upgrade, which process runs what. */
-#define CHILD_VERSION	"v" SALLYPORT_VERSION
+/* Ends every title: after an upgrade, which process runs what. */
+#define CHILD_VERSION	", v" SALLYPORT_VERSION
 
 /*
  * Replaces the title's text behind "sallyport: " (bounded by the padding

@@ -102,7 +102,7 @@ loop_title(const struct relay *r)
 {
 	const struct child *c = r->child;
 
-	child_title("relay [gen %u, %u/%u, " CHILD_VERSION "], draining",
+	child_title("relay [gen %u, %u/%u], draining" CHILD_VERSION,
 	    c->gen, c->worker + 1, c->workers);
 }
 

@@ -170,7 +170,7 @@ exec_parent(const struct options *o, const struct exec_fds *f)
 		f->notify != -1 ? f->notify : null };
 
 	check_programs(o);
-	add_text("sallyport: parent [v" SALLYPORT_VERSION "]", "");
+	add_text("sallyport: parent, v" SALLYPORT_VERSION, "");
 	add_number("", o->workers);
 	add_text("", o->libexec);
 	add_text("", o->pidfile);

@@ -33,12 +33,12 @@ def started(box, **more):
 def test_titles(box, daemon):
     version = box.run('-v', drop=False).stdout.split()[1]
     assert [p.title for p in daemon.processes()] == [
-        f'sallyport: {who}v{version}]' for who in (
-            'dialer [gen 1, 1/2, ', 'dialer [gen 1, 2/2, ', 'logger [',
-            'relay [gen 1, 1/2, ', 'relay [gen 1, 2/2, ',
-            'resolver [gen 1, ')]
+        f'sallyport: {who}, v{version}' for who in (
+            'dialer [gen 1, 1/2]', 'dialer [gen 1, 2/2]', 'logger',
+            'relay [gen 1, 1/2]', 'relay [gen 1, 2/2]',
+            'resolver [gen 1]')]
     assert proc.cmdline(daemon.pid).startswith(
-        f'sallyport: parent [v{version}]')
+        f'sallyport: parent, v{version}')
 
 
 def test_no_resolver_without_names(box):

@@ -133,7 +133,7 @@ def test_upgrade(box, own, daemon, newer):
     assert versions(daemon, gen=2) == {NEWER}
     assert versions(daemon, gen=1) == {old}
     assert versions(daemon, role='logger') == {old}
-    assert f'[v{old}]' in proc.cmdline(daemon.pid)
+    assert f', v{old}' in proc.cmdline(daemon.pid)
     assert box.served() and peers.ask(client, peers.noise(100000))
     client.close()
     daemon.wait_gone(1)
@@ -145,7 +145,7 @@ def test_the_parent_is_new_after_a_restart(box, own, daemon, foreign):
     assert daemon.stop() == 0
     again = box.start(config=CONFIG)
     assert versions(again) == {NEWER}
-    assert f'[v{NEWER}]' in proc.cmdline(again.pid)
+    assert f', v{NEWER}' in proc.cmdline(again.pid)
     assert box.served()
 
 

@@ -8,13 +8,13 @@ class Process:
         self.pid = pid
         self.title = cmdline(pid)
         match = re.fullmatch(
-            r'sallyport: (\w+) \[(?:gen (\d+), )?(?:(\d+)/(\d+), )?'
-            r'v([\d.]+)\](, draining)?', self.title)
+            r'sallyport: (\w+)(?: \[gen (\d+)(?:, (\d+)/(\d+))?\])?'
+            r'(, draining)?, v([\d.]+)', self.title)
         self.role = match[1] if match else 'parent'
         self.gen = int(match[2] or 0) if match else 0
         self.worker = int(match[3] or 0) if match else 0
-        self.version = match[5] if match else ''
-        self.draining = bool(match and match[6])
+        self.version = match[6] if match else ''
+        self.draining = bool(match and match[5])
 
     def __repr__(self):
         return f'<{self.pid} {self.title}>'
