@@ -93,7 +93,7 @@ take_word(struct child *c, const char *word)
 			c->args[c->nargs++] = (char *)(uintptr_t)text;
 	} else if (take_number(word, "uid", &uid)) {
 		c->uid = uid;
-		c->root = true;
+		c->privileged = true;
 	} else if (take_number(word, "gid", &gid)) {
 		c->gid = gid;
 	} else if (take_text(word, "sessions", &text)) {

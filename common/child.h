@@ -29,8 +29,8 @@ struct child {
 	uint32_t	worker;		/* from 0 */
 	uint32_t	workers;
 	uint32_t	max_connections; /* of the whole daemon; 0: default */
-	bool		root;		/* change id, chroot */
-	uid_t		uid;		/* meaningful when root */
+	bool		privileged;	/* changes id and root directory */
+	uid_t		uid;		/* meaningful when privileged */
 	gid_t		gid;
 	const char     *jail;		/* absolute path; NULL: none */
 	const char     *conf;		/* name of the configuration file for

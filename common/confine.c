@@ -3,7 +3,7 @@
  * libexec, between their first lines and the first byte from outside; takes
  * from its own process all that the role does not need.  Each step is
  * verified, and one that fails ends the program.  What can't be had without
- * root or with an old kernel is named in the log, once.
+ * privileges or with an old kernel is named in the log, once.
  */
 #include "confine.h"
 
@@ -59,7 +59,7 @@ has_jail(const struct child *c)
 void
 confine_prepare(const struct child *c)
 {
-	if (!SANDBOX && geteuid() == 0)
+	if (!SANDBOX && (geteuid() == 0 || c->privileged))
 		fatalx("this build has no sandbox and does not run as root");
 	if (!SANDBOX)
 		return;
@@ -113,7 +113,8 @@ jail_enter(const char *path)
 static void
 identity_change(const struct child *c)
 {
-	if (c->uid == 0 || c->uid == (uid_t)-1 || c->gid == (gid_t)-1)
+	if (c->uid == 0 || c->uid == geteuid() || c->uid == (uid_t)-1 ||
+	    c->gid == (gid_t)-1)
 		fatalx("%u:%u is no identity to change to", c->uid, c->gid);
 	if (capng_apply(CAPNG_SELECT_BOUNDS) != 0)
 		fatalx("the bounding set could not be cleared");
@@ -125,8 +126,9 @@ identity_change(const struct child *c)
 		fatal("setresuid");
 }
 
+/* was, gwas: whom P runs as. */
 static void
-identity_verify(const struct child *c)
+identity_verify(const struct child *c, uid_t was, gid_t gwas)
 {
 	uid_t r, e, s;
 	gid_t gr, ge, gs;
@@ -135,14 +137,18 @@ identity_verify(const struct child *c)
 		fatal("getresuid");
 	if (r == 0 || r != e || r != s || gr != ge || gr != gs)
 		fatalx("the user and group IDs are not what they should be");
-	if (!c->root)
+	if (!c->privileged)
 		return;
 	if (r != c->uid || gr != c->gid || getgroups(0, NULL) != 0)
 		fatalx("the user and group IDs are not what they should be");
 	if (setuid(0) != -1 || seteuid(0) != -1)
 		fatalx("root could be had again");
+	if (setuid(was) != -1 || seteuid(was) != -1)
+		fatalx("the parent's user could be had again");
 	if (c->gid != 0 && (setgid(0) != -1 || setegid(0) != -1))
 		fatalx("root's group could be had again");
+	if (c->gid != gwas && (setgid(gwas) != -1 || setegid(gwas) != -1))
+		fatalx("the parent's group could be had again");
 }
 
 /* Asks the kernel, not the library that cleared them. */
@@ -153,7 +159,7 @@ capabilities_verify(const struct child *c)
 		.version = _LINUX_CAPABILITY_VERSION_3
 	};
 	struct __user_cap_data_struct	set[_LINUX_CAPABILITY_U32S_3];
-	int				bound;
+	int				is_set;
 
 	if (syscall(SYS_capget, &head, set) == -1)
 		fatal("capget");
@@ -161,10 +167,17 @@ capabilities_verify(const struct child *c)
 		if ((set[i].effective | set[i].permitted |
 		    set[i].inheritable) != 0)
 			fatalx("the capabilities were not cleared");
-	for (unsigned long cap = 0; c->root; cap++) {
-		if ((bound = prctl(PR_CAPBSET_READ, cap, 0, 0, 0)) == -1)
+	for (unsigned long cap = 0;; cap++) {
+		if ((is_set = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap,
+		    0, 0)) == -1)
 			break;
-		if (bound != 0)
+		if (is_set != 0)
+			fatalx("the ambient set was not cleared");
+	}
+	for (unsigned long cap = 0; c->privileged; cap++) {
+		if ((is_set = prctl(PR_CAPBSET_READ, cap, 0, 0, 0)) == -1)
+			break;
+		if (is_set != 0)
 			fatalx("the bounding set was not cleared");
 	}
 }
@@ -215,19 +228,24 @@ filter_enter(const struct sock_fprog *prog, unsigned flags, long probe)
 void
 confine_drop(const struct child *c)
 {
+	uid_t was = geteuid();
+	gid_t gwas = getegid();
+
 	/* this one reads /proc */
 	capng_clear(CAPNG_SELECT_ALL);
-	if (c->root && has_jail(c))
+	if (c->privileged && has_jail(c))
 		jail_enter(c->jail);
-	if (c->root)
+	if (c->privileged)
 		identity_change(c);
 	else if (geteuid() == 0)
 		fatalx("runs as root, with nobody to change to");
 	else
-		note_missing("jail, change of user, bounding set (not root)");
-	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
+		note_missing("jail, change of user, bounding set "
+		    "(no privileges)");
+	/* only for root the change of user has done this */
+	if (capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT) != 0)
 		fatalx("the capabilities could not be cleared");
-	identity_verify(c);
+	identity_verify(c, was, gwas);
 	capabilities_verify(c);
 	privileges_close();
 	if (SANDBOX)

@@ -184,15 +184,16 @@ print_program(struct out *o, const struct child *c, size_t i)
 	out_text(o, "--");
 	out_text(o, programs[i].note);
 	out_flush(o);
-	if (c->root)
+	if (c->privileged)
 		fmt_print(text, sizeof(text), "%u:%u, no further groups",
 		    c->uid, c->gid);
 	else
-		fmt_print(text, sizeof(text), "unchanged (not root)");
+		fmt_print(text, sizeof(text), "unchanged (no privileges)");
 	out_field(o, "user", text);
 	out_field(o, "jail", programs[i].jail != NULL ? programs[i].jail :
-	    c->root && c->jail != NULL ? c->jail : "none (not root)");
-	out_field(o, "rights", c->root ?
+	    c->privileged && c->jail != NULL ? c->jail :
+	    "none (no privileges)");
+	out_field(o, "rights", c->privileged ?
 	    "no capabilities, bounding set empty, no_new_privs, not dumpable, "
 	    "no new processes (RLIMIT_NPROC 0)" :
 	    "no capabilities, no_new_privs, not dumpable, no new processes "

@@ -74,7 +74,7 @@ add_child_words(const struct options *o)
 	add_text("mode=", modes[o->mode]);
 	add_text("format=", o->format);
 	add_text("sessions=", o->sessions);
-	if (o->root) {
+	if (o->privileged) {
 		add_number("uid=", o->uid);
 		add_number("gid=", o->gid);
 		add_text("jail=", o->jail);

@@ -1,6 +1,6 @@
 /*
- * P's own sandbox: the capabilities that its work needs and a list of
- * system calls that neither it nor any child has use for.  Runs in the
+ * P's own sandbox: the capabilities that its work needs (caps.c) and a list
+ * of system calls that neither it nor any child has use for.  Runs in the
  * sallyport command, so that P need not contain what makes them.
  */
 #include "harden.h"
@@ -9,7 +9,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <seccomp.h>
@@ -19,6 +18,7 @@
 
 #include "../common/log.h"
 #include "../common/role.h"
+#include "caps.h"
 
 #ifdef SALLYPORT_NO_SANDBOX
 #define SANDBOX		0
@@ -107,23 +107,6 @@ raise_nofile(const struct options *o)
 }
 
 /*
- * PURPOSE: root keeps what binding, starting and stopping need.
- * ON ERROR: exit 1.
- */
-static void
-cut_capabilities(const struct options *o)
-{
-	capng_clear(CAPNG_SELECT_BOTH);
-	if (capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED |
-	    CAPNG_BOUNDING_SET, CAP_NET_BIND_SERVICE, CAP_SETUID, CAP_SETGID,
-	    CAP_SYS_CHROOT, CAP_KILL, CAP_SETPCAP, -1) == -1 ||
-	    (o->ndirs > 0 && capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE |
-	    CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_CHOWN, -1) == -1) ||
-	    capng_apply(CAPNG_SELECT_BOTH) != 0)
-		fatalx("the capabilities could not be cut");
-}
-
-/*
  * PURPOSE: the deny-list filter.
  * ON ERROR: exit 1.
  */
@@ -152,8 +135,7 @@ harden_self(const struct options *o)
 	raise_nofile(o);
 	if (setrlimit(RLIMIT_CORE, &core) == -1)
 		fatal("setrlimit");
-	if (o->root)
-		cut_capabilities(o);
+	caps_cut(o->privileged, o->ndirs > 0);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		fatal("prctl");
 	sigfillset(&all);

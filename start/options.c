@@ -16,6 +16,7 @@
 
 #include "../common/fmt.h"
 #include "../common/log.h"
+#include "caps.h"
 #include "help.h"
 
 #define DEFAULT_CONFIG	"/etc/sallyport.conf"
@@ -147,7 +148,7 @@ add_dir(struct options *o, int c, const char *path)
 
 /* P binds and renames there: nobody else may. */
 static void
-check_dir(const struct options *o, const char *dir)
+check_dir(const char *dir)
 {
 	struct stat st;
 
@@ -156,8 +157,8 @@ check_dir(const struct options *o, const char *dir)
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
 	    (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
 		fatalx("option --socket-dir: %s: expected a directory %s that "
-		    "is not writable by group or others", dir, o->root ?
-		    "of root's" : "of your own");
+		    "is not writable by group or others", dir,
+		    geteuid() == 0 ? "of root's" : "of your own");
 }
 
 /*
@@ -167,9 +168,8 @@ check_dir(const struct options *o, const char *dir)
 static void
 check_dirs(const struct options *o)
 {
-	for (size_t i = 0; i < o->ndirs && (o->root ||
-	    o->mode == RUN_DAEMON); i++)
-		check_dir(o, o->dirs[i]);
+	for (size_t i = 0; i < o->ndirs && o->mode == RUN_DAEMON; i++)
+		check_dir(o->dirs[i]);
 }
 
 /* Does it listen on a unix socket?  Then no -p is needed, nor allowed. */
@@ -354,6 +354,9 @@ find_user(struct options *o, const struct given *g)
 		o->gid = find_group('g', g->group);
 	if (o->uid == 0)
 		fatalx("option -u: root: expected a user without privileges");
+	if (o->uid == getuid() || o->uid == geteuid())
+		fatalx("option -u: %s: expected another user than the one who "
+		    "starts sallyport", name);
 }
 
 /* Those who enter the jail look again; here it can be said in time. */
@@ -371,7 +374,7 @@ check_jail(const char *jail)
 		    "that is not writable by group or others", jail);
 }
 
-/* Root drops to somebody in any case; others can't change. */
+/* Who can change drops to somebody in any case. */
 static void
 decide_identity(struct options *o, struct given *g)
 {
@@ -379,10 +382,13 @@ decide_identity(struct options *o, struct given *g)
 		log_warnx("option -g is ignored without -u");
 		g->group = NULL;
 	}
-	if (!o->root) {
+	if (o->mode == RUN_DAEMON)
+		caps_check();
+	if (!o->privileged) {
 		if (o->mode == RUN_DAEMON &&
 		    (g->user != NULL || g->jail != NULL))
-			fatalx("option %s: only root can do that",
+			fatalx("option %s: only root can do that, or who has "
+			    "the ambient capabilities that sallyport(8) names",
 			    g->user != NULL ? "-u" : "-C");
 		return;
 	}
@@ -476,8 +482,9 @@ options_parse(struct options *o, int argc, char **argv)
 	static char  no_value[] = "";
 	int	     c;
 
-	*o = (struct options){ .daemonize = true, .root = geteuid() == 0,
-		.format = "text", .sessions = "end", .ready = -1 };
+	*o = (struct options){ .daemonize = true,
+		.privileged = caps_privileged(), .format = "text",
+		.sessions = "end", .ready = -1 };
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		if (c == ':' || c == '?') {

@@ -27,7 +27,7 @@ struct option_log {
 struct options {
 	enum run_mode mode;
 	bool	 daemonize;
-	bool	 root;			/* started as uid 0 */
+	bool	 privileged;		/* so -u and -C apply */
 	uid_t	 uid;			/* of the relays and helpers */
 	gid_t	 gid;
 	uint32_t workers;		/* 1 to WORKERS_MAX */

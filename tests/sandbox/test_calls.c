@@ -320,7 +320,7 @@ child_of(enum filter f)
 		.unix_remotes = f == FILTER_DIALER_UNIX };
 
 	if (geteuid() == 0) {
-		c.root = true;
+		c.privileged = true;
 		c.uid = c.gid = 65534;
 		c.jail = jail;
 	}
