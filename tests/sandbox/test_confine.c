@@ -44,11 +44,11 @@ static const char *const role_names[ROLE_COUNT] = {
 };
 
 static struct child
-child_of(enum role role, bool root)
+child_of(enum role role, bool privileged)
 {
 	return ((struct child){ .role = role, .gen = 1, .workers = 1,
-		.worker = 1, .root = root, .uid = NOBODY, .gid = NOBODY,
-		.jail = root ? jail : NULL });
+		.worker = 1, .privileged = privileged, .uid = NOBODY,
+		.gid = NOBODY, .jail = privileged ? jail : NULL });
 }
 
 /* What P leaves of root, some groups, and no_new_privs set already. */
@@ -68,6 +68,31 @@ like_parent(void)
 		_exit(99);
 }
 
+/* The same of another user, who has them as ambient ones, but for `without'
+   (-1: all); then nothing but an exec would follow. */
+static void
+like_ambient_parent(int without)
+{
+	static const int caps[] = { CAP_NET_BIND_SERVICE, CAP_SETUID,
+		CAP_SETGID, CAP_SYS_CHROOT, CAP_KILL, CAP_SETPCAP };
+
+	like_parent();
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == -1 ||
+	    setresgid(OTHER, OTHER, OTHER) == -1 ||
+	    setresuid(OTHER, OTHER, OTHER) == -1 ||
+	    prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) == -1)
+		_exit(99);
+	capng_clear(CAPNG_SELECT_ALL);
+	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++)
+		if (caps[i] != without && capng_update(CAPNG_ADD,
+		    CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE |
+		    CAPNG_AMBIENT, (unsigned)caps[i]) == -1)
+			_exit(99);
+	if (capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT) != 0 ||
+	    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == -1)
+		_exit(99);
+}
+
 /* Someone else, if this is root, and as dumpable as after exec. */
 static void
 not_root(void)
@@ -80,6 +105,26 @@ not_root(void)
 		_exit(99);
 }
 
+/* How P was started. */
+enum start { AS_USER, AS_ROOT, AS_AMBIENT, AMBIENT_BUT_SETPCAP,
+	AMBIENT_BUT_CHROOT, AMBIENT_BUT_SETUID };
+
+static void
+like(enum start start)
+{
+	static const int without[] = { [AS_AMBIENT] = -1,
+		[AMBIENT_BUT_SETPCAP] = CAP_SETPCAP,
+		[AMBIENT_BUT_CHROOT] = CAP_SYS_CHROOT,
+		[AMBIENT_BUT_SETUID] = CAP_SETUID };
+
+	if (start >= AS_AMBIENT)
+		like_ambient_parent(without[start]);
+	else if (start == AS_ROOT)
+		like_parent();
+	else
+		not_root();
+}
+
 /* --- what the kernel shows of a confined process --- */
 
 static int waiter = -1;		/* our end of the child's socket pair */
@@ -89,9 +134,9 @@ static int waiter = -1;		/* our end of the child's socket pair */
  * be killed; returns 0 if it didn't come so far.
  */
 static pid_t
-start_confined(enum role role, bool root, bool tight)
+start_confined(enum role role, enum start start, bool tight)
 {
-	struct child c = child_of(role, root);
+	struct child c = child_of(role, start != AS_USER);
 	struct iovec iov = { text, 1 };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	int	     pair[2];
@@ -104,10 +149,7 @@ start_confined(enum role role, bool root, bool tight)
 	if (pid == 0) {
 		alarm(SECONDS);
 		close(pair[0]);
-		if (root)
-			like_parent();
-		else
-			not_root();
+		like(start);
 		confine_prepare(&c);
 		confine_enter(&c);
 		if (tight)
@@ -171,14 +213,14 @@ has_line(const char *want)
 }
 
 static void
-test_status(pid_t pid, const char *name, bool root, unsigned filters)
+test_status(pid_t pid, const char *name, bool dropped, unsigned filters)
 {
 	static const char *const always[] = {
 		"CapInh: 0000000000000000", "CapPrm: 0000000000000000",
 		"CapEff: 0000000000000000", "CapAmb: 0000000000000000",
 		"NoNewPrivs: 1", "Seccomp: 2"
 	};
-	static const char *const as_root[] = {
+	static const char *const if_dropped[] = {
 		"Uid: 65534 65534 65534 65534",
 		"Gid: 65534 65534 65534 65534", "Groups:",
 		"CapBnd: 0000000000000000"
@@ -188,9 +230,9 @@ test_status(pid_t pid, const char *name, bool root, unsigned filters)
 	read_proc(pid, "status");
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
 		tap(has_line(always[i]), "%s: %s", name, always[i]);
-	for (size_t i = 0; root && i < sizeof(as_root) / sizeof(as_root[0]);
-	    i++)
-		tap(has_line(as_root[i]), "%s: %s", name, as_root[i]);
+	for (size_t i = 0; dropped && i < sizeof(if_dropped) /
+	    sizeof(if_dropped[0]); i++)
+		tap(has_line(if_dropped[i]), "%s: %s", name, if_dropped[i]);
 	snprintf(line, sizeof(line), "Seccomp_filters: %u", filters);
 	tap(has_line(line), "%s: %s", name, line);
 	read_proc(pid, "limits");
@@ -222,28 +264,30 @@ test_proc(pid_t pid, const char *name, const char *root_is)
 }
 
 static void
-test_identity(bool root)
+test_identity(enum start start)
 {
+	static const char *const starts[] = { "without root", "as root",
+		"with ambient capabilities" };
+	bool  dropped = start != AS_USER;
 	char  name[64];
 	bool  jailed;
 	pid_t pid;
 
 	for (enum role role = ROLE_LOGGER; role < ROLE_COUNT; role++) {
-		snprintf(name, sizeof(name), "%s %s root", role_names[role],
-		    root ? "as" : "without");
-		jailed = root && role != ROLE_RESOLVER && role != ROLE_LOOKUP;
-		pid = start_confined(role, root, role == ROLE_RELAY);
+		snprintf(name, sizeof(name), "%s %s", role_names[role],
+		    starts[start]);
+		jailed = dropped && role != ROLE_RESOLVER &&
+		    role != ROLE_LOOKUP;
+		pid = start_confined(role, start, role == ROLE_RELAY);
 		if (!tap(pid != 0, "%s: confined", name))
 			continue;
-		test_status(pid, name, root, role == ROLE_RELAY ? 2 : 1);
+		test_status(pid, name, dropped, role == ROLE_RELAY ? 2 : 1);
 		test_proc(pid, name, jailed ? jail : "/");
 		end_confined(pid);
 	}
 }
 
 /* --- what must be refused --- */
-
-enum start { AS_ROOT, AS_USER };
 
 /* Runs confine_prepare() and confine_enter(); they must say `why'. */
 static void
@@ -261,8 +305,8 @@ refused(const struct child *c, enum start start, const char *why,
 		dup2(pair[1], STDERR_FILENO);
 		close(pair[0]);
 		close(pair[1]);
-		if (start == AS_USER)
-			not_root();
+		if (start != AS_ROOT)	/* it may be all of root */
+			like(start);
 		confine_prepare(c);
 		confine_enter(c);
 		_exit(0);
@@ -332,7 +376,7 @@ test_jails(void)
 	refused_jail(NULL, "no jail", "no jail given");
 	if (chmod(jail, 0555) == -1)
 		tap_die(jail);
-	pid = start_confined(ROLE_RELAY, true, true);
+	pid = start_confined(ROLE_RELAY, AS_ROOT, true);
 	if (tap(pid != 0, "a jail of mode 555 is taken"))
 		end_confined(pid);
 }
@@ -356,6 +400,26 @@ test_identities(void)
 	c.role = ROLE_RESOLVER;
 	refused(&c, AS_USER, "setgroups",
 	    "a resolver's drop without the rights for it");
+}
+
+/* Of a parent that is not root, but for a few capabilities. */
+static void
+test_ambient(void)
+{
+	struct child c = child_of(ROLE_RELAY, true);
+
+	c.jail = make_jail("closed", 0700, 0);
+	refused(&c, AS_AMBIENT, "Permission denied",
+	    "jail that the parent's user can't enter");
+	c.jail = make_jail("parents", 0755, OTHER);
+	refused(&c, AS_AMBIENT, "belong", "jail of the parent's user");
+	c.jail = jail;
+	c.uid = OTHER;
+	refused(&c, AS_AMBIENT, "no identity", "the parent's user");
+	c.uid = NOBODY;
+	refused(&c, AMBIENT_BUT_CHROOT, "jail", "no CAP_SYS_CHROOT");
+	refused(&c, AMBIENT_BUT_SETPCAP, "bounding set", "no CAP_SETPCAP");
+	refused(&c, AMBIENT_BUT_SETUID, "setresuid", "no CAP_SETUID");
 }
 
 /* --- Landlock by itself --- */
@@ -789,11 +853,13 @@ static void
 run_all(bool root)
 {
 	if (root) {
-		test_identity(true);
+		test_identity(AS_ROOT);
+		test_identity(AS_AMBIENT);
 		test_jails();
 		test_identities();
+		test_ambient();
 	}
-	test_identity(false);
+	test_identity(AS_USER);
 	if (landlock_abi() >= LANDLOCK_ABI_FILES)
 		test_landlock(root);
 	test_dialer(root);
