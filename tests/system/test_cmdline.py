@@ -483,4 +483,4 @@ def test_print_sandbox(box):
     assert done.returncode == 0 and done.stderr == ''
     for word in ('relay', 'dialer', 'resolver', 'logger', 'epoll_wait'):
         assert word in done.stdout
-    assert 'not root' in box.run('--print-sandbox', root=False).stdout
+    assert 'no privileges' in box.run('--print-sandbox', root=False).stdout
