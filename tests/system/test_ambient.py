@@ -4,6 +4,8 @@ import os
 import pwd
 import shutil
 import signal
+import socket
+import stat
 import struct
 import subprocess
 
@@ -11,7 +13,7 @@ import pytest
 
 from conftest import NOBODY
 from lib import peers, proc
-from lib.wait import until
+from lib.wait import LIMIT, until
 
 pytestmark = [pytest.mark.root, pytest.mark.sandbox]
 PARENT, GROUP = 4242, 4243      # nobody has these numbers
@@ -196,6 +198,49 @@ def test_socket_dir(ambient, own):
     done = ambient.run('-c', ambient.conf, '--socket-dir', ambient.jail)
     assert done.returncode == 1
     assert f'--socket-dir: {ambient.jail}: expected' in done.stderr
+
+
+def sockets(*more):
+    return ('listen unix:socket { remote: 127.0.0.1 8080; '
+            f'socket-mode: 0666; {" ".join(more)} }}\n')
+
+
+def ask_unix(box, path):
+    sock = box.keep(socket.socket(socket.AF_UNIX))
+    sock.settimeout(LIMIT)
+    sock.connect(str(path))
+    return peers.ask(sock)
+
+
+def test_unix_socket(ambient, own):
+    """Its owner is the parent's user; another one takes CAP_CHOWN."""
+    ambient.server(peers.echo)
+    daemon = ambient.start('--socket-dir', own, config=sockets())
+    for _ in range(2):
+        info = (own / 'socket').stat()
+        assert (info.st_uid, info.st_gid) == (PARENT, GROUP)
+        assert stat.S_IMODE(info.st_mode) == 0o666
+        assert ask_unix(ambient, own / 'socket')
+        daemon.reload()
+    daemon.reload_refused(
+        sockets() + sockets('socket-owner: 1:1;').replace('socket', 'other',
+                                                          1),
+        'unix:.*/other: Operation not permitted')
+    assert ask_unix(ambient, own / 'socket')
+    daemon.stop()
+    assert not list(own.iterdir())
+
+
+def test_unix_socket_of_others(some, own):
+    box = some(*ALL, 'chown')
+    box.server(peers.echo)
+    daemon = box.start('--socket-dir', own,
+                       config=sockets('socket-owner: 1:1;'))
+    info = (own / 'socket').stat()
+    assert (info.st_uid, info.st_gid) == (1, 1)
+    assert ask_unix(box, own / 'socket')
+    daemon.reload()
+    assert ask_unix(box, own / 'socket')
 
 
 def test_chown_is_for_sockets(some, own):
