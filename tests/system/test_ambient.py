@@ -222,6 +222,7 @@ def test_unix_socket(ambient, own):
         assert stat.S_IMODE(info.st_mode) == 0o666
         assert ask_unix(ambient, own / 'socket')
         daemon.reload()
+    daemon.deaths_expected = True       # of those who are refused
     daemon.reload_refused(
         sockets() + sockets('socket-owner: 1:1;').replace('socket', 'other',
                                                           1),
