@@ -99,7 +99,7 @@ open_targets(int targets[LOGSPEC_TARGETS])
 			    STDOUT_FILENO : STDERR_FILENO;
 		if (targets[i] == -1)
 			fatal("option -L: cannot open %s%s", l->text,
-			    options.root && errno == EACCES ? " (root itself "
+			    geteuid() == 0 && errno == EACCES ? " (root itself "
 			    "needs permission: it has no DAC_OVERRIDE)" : "");
 	}
 }
