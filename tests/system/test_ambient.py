@@ -339,6 +339,7 @@ def is_ordinary(box, daemon):
     box.server(peers.echo)
     assert box.served()
     daemon.reload(ONE_MORE)
+    daemon.wait_gone(1)
     assert box.served(port=83)
     parent = proc.Process(daemon.pid)
     for kind in ('CapEff', 'CapPrm', 'CapInh', 'CapAmb'):
