@@ -50,7 +50,7 @@ static const char usage[] =
 "      --log-sessions end|all  a line at a session's end, or also at its\n"
 "                              beginning and when it is connected\n"
 "  -U, --debug                 same as -D -L stdout:5\n"
-"\n"
+"Information:\n"
 "  -h, --help                  this text\n"
 "  -v, --version               the version\n";
 

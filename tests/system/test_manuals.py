@@ -115,9 +115,9 @@ def test_help(box):
     assert all(len(line) < 80 for line in text.splitlines())
     group = None
     for line in text.splitlines():
-        if re.match(r'\S.*:$', line):
-            group = line
-        assert not line.startswith('  -') or group or '--help' in line
+        if not line.startswith(' '):
+            group = line if line.endswith(':') else None
+        assert group or not re.match(' {2,6}-', line), line
 
 
 @pytest.mark.parametrize('name', OPTIONS)

@@ -102,7 +102,10 @@ def box(own):
 
 @pytest.fixture
 def daemon(box):
-    return box.start(config=CONFIG)
+    """When the resolver, too, has been executed: nobody waits for that."""
+    daemon = box.start(config=CONFIG)
+    daemon.wait('^localhost is 127.0.0.1')
+    return daemon
 
 
 def versions(daemon, **which):
