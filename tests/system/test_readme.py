@@ -247,7 +247,8 @@ def test_figures():
 
 
 def test_memory_figure(box):
-    line = box.forward('--max-connections', 10000).lines[0]['msg']
+    daemon = box.forward('--max-connections', 10000)
+    line = daemon.wait('^at most ')['msg']
     sessions, size = map(int, re.match(
         r'at most (\d+) sessions in .*: (\d+) KiB of tables', line).groups())
     value, _ = figures()['bytes of a relay\'s tables for each connection']
