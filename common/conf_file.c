@@ -37,8 +37,7 @@ conf_file_open(const char *path, const char **why)
 	else if ((to = memfd_create("conf", MFD_CLOEXEC | MFD_ALLOW_SEALING))
 	    == -1 || sendfile(to, from, NULL, LIMIT + 1) != a.st_size ||
 	    fcntl(to, F_ADD_SEALS, SEALS) == -1 || fstat(from, &b) == -1 ||
-	    b.st_size != a.st_size || b.st_mtim.tv_sec != a.st_mtim.tv_sec ||
-	    b.st_mtim.tv_nsec != a.st_mtim.tv_nsec)
+	    memcmp(&b.st_mtim, &a.st_mtim, sizeof(a.st_mtim)) != 0)
 		*why = "it can't be read, or changed meanwhile";
 	close(from);
 	if (*why == NULL)

@@ -96,7 +96,8 @@ sock_overlap(const struct wire_addr *a, const struct wire_addr *b)
 static bool
 own(const char *path, const struct wire_unix *l)
 {
-	return (lchown(path, geteuid(), (gid_t)-1) == 0 &&
+	return (lchown(path, l->uid, l->gid) == 0 &&	/* may it be so? */
+	    lchown(path, geteuid(), (gid_t)-1) == 0 &&
 	    chmod(path, l->mode) == 0 && lchown(path, l->uid, l->gid) == 0);
 }
 

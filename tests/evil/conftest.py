@@ -164,8 +164,10 @@ class World:
                     {program(p.pid) for p in relays} ==
                     {str(self.libexec / 'relay')})
 
+        since = self.daemon.mark()
         self.daemon.kill(signal.SIGHUP)
         until(fresh, f'a new generation\n{self.daemon.text()}')
+        self.daemon.wait(r'^generation \d+ is running$', since)
         self.serves()
 
     # --- the end ---

@@ -31,8 +31,13 @@ class Process:
 
     def fds(self):
         """Number to what it is; only root may look."""
-        return {int(fd): os.readlink(self.path('fd/' + fd))
-                for fd in os.listdir(self.path('fd'))}
+        found = {}
+        for fd in os.listdir(self.path('fd')):
+            try:
+                found[int(fd)] = os.readlink(self.path('fd/' + fd))
+            except FileNotFoundError:       # closed since
+                pass
+        return found
 
     def rss(self):
         return int(self.status('VmRSS')[0]) * 1024
