@@ -231,6 +231,22 @@ test_owner(void **state)
 	assert_int_equal(look().st_mode & 0777, 0660);
 }
 
+/* P may not give it to them: refused, before anything has been changed. */
+static void
+test_owner_not_allowed(void **state)
+{
+	struct gen *g;
+
+	(void)state;
+	run_unix("web", 0600);
+	g = load_unix("web", 0666);
+	fault_chown = (struct fault){ 1, EPERM };
+	ready(g);
+	assert_int_equal(g->state, GEN_FREE);
+	assert_int_equal(look().st_mode & 0777, 0600);
+	assert_int_equal(call_it(), 0);
+}
+
 static void
 test_goes_with_a_reload(void **state)
 {
@@ -467,6 +483,7 @@ main(void)
 		UNIX_TEST(test_mode),
 		UNIX_TEST(test_same_socket),
 		UNIX_TEST(test_owner),
+		UNIX_TEST(test_owner_not_allowed),
 		UNIX_TEST(test_goes_with_a_reload),
 		UNIX_TEST(test_stale),
 		UNIX_TEST(test_alive),
