@@ -6,6 +6,8 @@
  * Several queries may be under way at once; answers carry the query's id.
  * Each struct is a message of its own; those that answer one query come
  * without others between them, the queries' order is not kept.
+ * The resolver first tells each dialer that it is there: no load succeeds
+ * without that.
  */
 #ifndef COMMON_LOOKUP_H
 #define COMMON_LOOKUP_H
@@ -25,7 +27,9 @@ struct lookup_query {
 enum lookup_status {
 	LOOKUP_ADDR = 1,	/* family, scope and ip are filled in */
 	LOOKUP_END = 2,		/* the last one was the last */
-	LOOKUP_FAIL = 3		/* `code' is an EAI_* number of getaddrinfo */
+	LOOKUP_FAIL = 3,	/* `code' is an EAI_* number of getaddrinfo */
+	LOOKUP_READY = 4	/* to a dialer, first and unasked: the resolver
+				   is there, in its sandbox */
 };
 
 struct lookup_answer {

@@ -202,6 +202,25 @@ name_ask(uint32_t i)
 	return (n->asked);
 }
 
+/*
+ * P waits for relays, these for dialers: a resolver that can't be started, or
+ * not enter its sandbox, shall end the load, not the generation that runs.
+ */
+static void
+await_resolver(void)
+{
+	struct lookup_answer a;
+	struct iovec	     iov = { &a, sizeof(a) };
+	struct msghdr	     msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t		     n;
+
+	do
+		n = recvmsg(channel, &msg, 0);
+	while (n == -1 && errno == EINTR);
+	if (n != (ssize_t)sizeof(a) || a.status != LOOKUP_READY)
+		fatalx("the resolver did not start");
+}
+
 void
 names_start(int resolver, bool tell)
 {
@@ -216,6 +235,7 @@ names_start(int resolver, bool tell)
 		fatalx("names in the table, but no resolver");
 	channel = resolver;
 	loud = tell;
+	await_resolver();
 	if ((timers = calloc(nnames, sizeof(*timers))) == NULL)
 		fatal("timers");
 	timer_init(&wheel, timers, nnames, timer_now());

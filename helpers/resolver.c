@@ -154,6 +154,9 @@ take_channel(const struct child *c, const struct wire *m, int fd)
 	uint32_t      peer = c->role == ROLE_LOOKUP ? ROLE_RELAY : ROLE_DIALER;
 	uint32_t      worker = m->u.helper.worker;
 	struct asker *a;
+	struct lookup_answer ready = { .status = LOOKUP_READY };
+	struct iovec  iov = { &ready, sizeof(ready) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
 	if (m->type != WIRE_HELPER || fd == -1 || m->u.helper.role != peer ||
 	    worker >= WORKERS_MAX || askers[worker].known)
@@ -163,6 +166,9 @@ take_channel(const struct child *c, const struct wire *m, int fd)
 	a->known = true;
 	nknown++;
 	nopen++;
+	/* a dialer that has gone is noticed by polling */
+	if (c->role == ROLE_RESOLVER)
+		sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static void

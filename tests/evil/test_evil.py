@@ -341,19 +341,17 @@ def test_dialer_ends(world, action):
 
 @pytest.mark.parametrize('action', ['exit0', 'exit1', 'segv', 'sigsys'])
 def test_resolver_ends(world, action):
-    """Before the takeover or, as nobody waits for it, soon after."""
+    """No relay is READY without a dialer, no dialer without its resolver."""
     world.start()
-    before = world.fds()
+    before = world.state()
     world.evil('start', action, name='resolver')
     since = world.daemon.mark()
     text = world.conf.read_text()
     world.daemon.write(text.replace('127.0.0.1 8080', 'localhost 8080'))
     world.daemon.kill(signal.SIGHUP)
-    world.daemon.wait(NOT_STARTED + '|starting a new generation', since)
-    world.good('resolver')
-    world.daemon.write(text)
-    world.reloaded()
-    until(lambda: world.fds() == before, 'as many descriptors')
+    world.daemon.wait(NOT_STARTED, since)
+    world.settled(before)
+    world.serves()
 
 
 def test_dialer_dies_again_and_again(world):

@@ -20,14 +20,7 @@ PARENT_CAPS = sum(1 << n for n in (10, 7, 6, 18, 5, 8))
 @pytest.fixture
 def daemon(box):
     box.server(peers.echo)
-    return started(box)
-
-
-def started(box, **more):
-    """When the resolver, too, is in its sandbox: nobody waits for that."""
-    daemon = box.start(config=CONFIG, **more)
-    daemon.wait('^localhost is 127.0.0.1')
-    return daemon
+    return box.start(config=CONFIG)
 
 
 def test_titles(box, daemon):
@@ -49,7 +42,7 @@ def test_no_resolver_without_names(box):
 @pytest.mark.root
 def test_identity(box):
     """From /proc: ids, capabilities, root directory, filters."""
-    daemon = started(box, preexec=lambda: os.setgroups([0, 4]))
+    daemon = box.start(config=CONFIG, preexec=lambda: os.setgroups([0, 4]))
     parent = proc.Process(daemon.pid)
     assert parent.status('Uid') == 4 * ['0']
     for kind in ('CapEff', 'CapPrm', 'CapBnd'):
