@@ -175,6 +175,20 @@ lint:
 budget: all
 	@tests/lint/budget $(B)
 
+# The load generator links nothing of ours and is built like any program.
+BENCH := $(wildcard tests/bench/*.c)
+$(B)/tests/bench/load: $(BENCH) tests/bench/load.h
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) -std=gnu17 -g -O2 $(WARN) -D_GNU_SOURCE $(CPPFLAGS) \
+		$(CFLAGS) $(LDFLAGS) -o $@ $(BENCH)
+
+bench: deps-bench
+	@$(MAKE) --no-print-directory all $(B)/tests/bench/load
+	@$(MAKE) --no-print-directory B=$(B)-bare \
+		EXTRA_DEFS=-DSALLYPORT_NO_SANDBOX all
+	@PEERS='$(PEERS)' CASES='$(CASES)' ROUNDS='$(ROUNDS)' OUT='$(OUT)' \
+		tests/bench/bench.py $(B) $(B)-bare $(B)/tests/bench/load
+
 demo: deps-demo
 	@$(MAKE) --no-print-directory all
 	@tests/demo $(B)
@@ -188,6 +202,8 @@ DEPS_TEST  = libcmocka-dev python3 python3-pytest iproute2 nginx-light curl \
 	netcat-openbsd strace procps lsof \
 	systemd logrotate bubblewrap python3-seccomp \
 	rsyslog util-linux e2fsprogs mandoc
+DEPS_BENCH = haproxy nginx-light libnginx-mod-stream rinetd socat systemd \
+	redir gnuplot-nox iproute2 util-linux python3
 DEPS_LINT  = clang libclang-rt-dev llvm clang-format clang-tidy cppcheck \
 	shellcheck mandoc git
 
@@ -196,6 +212,8 @@ deps:
 	@echo "deps: everything is there"
 deps-test:
 	@tests/deps $(DEPS_BUILD) $(DEPS_TEST)
+deps-bench:
+	@tests/deps $(DEPS_BUILD) $(DEPS_BENCH)
 deps-demo:
 	@tests/deps $(DEPS_BUILD) $(DEPS_DEMO)
 
@@ -291,12 +309,13 @@ help:
 # help: make asan       build with sanitizers, without sandbox (build-asan)
 # help: make trap       build that names a denied system call (build-trap)
 # help: make fuzz       run each fuzzer for FUZZ_SECONDS=60 (clang)
+# help: make bench      beside other proxies (root); PEERS= CASES= ROUNDS= OUT=
 # help: make lint       style, static analysis, manual pages, include rules
 # help: make budget     size of the privileged program against its limits
 # help: make deps       install the Debian packages that all this needs
 # help: make clean      remove build and build-*
 
-.PHONY: all asan budget check clean demo deps deps-demo deps-test fuzz help \
+.PHONY: all asan bench budget check clean demo deps deps-bench deps-demo deps-test fuzz help \
 	install install-compat install-dist lint programs-fuzz programs-tests \
 	trap uninstall uninstall-compat FORCE \
 	$(GROUPS:%=check-%) $(GROUPS:%=programs-%)
