@@ -49,6 +49,9 @@ def _new_namespace():
     ip('link', 'set', 'lo', 'up')
     # With the default range every proxy is out of ports after a second.
     sysctl('ip_local_port_range', '1024 65535')
+    # Or a client that is early may be given the proxy's port, and be
+    # connected to itself.
+    sysctl('ip_local_reserved_ports', f'{PROXY}-{SERVER}')
     sysctl('tcp_tw_reuse', '1')
     return os.open('/proc/thread-self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
 

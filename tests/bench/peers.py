@@ -16,6 +16,7 @@ NOBODY = pwd.getpwnam('nobody')
 
 HAPROXY = """global
 	maxconn {sessions}
+	maxpipes 80
 	nbthread {threads}
 	user nobody
 	group nogroup
@@ -108,7 +109,7 @@ class Haproxy(Peer):
         self.more = '\toption splice-auto\n' if splice else ''
 
     def command(self, work, net):
-        return ['/usr/sbin/haproxy', '-db', '-q', '-f', self._conf(
+        return ['/usr/sbin/haproxy', '-db', '-f', self._conf(
             work, HAPROXY, net, threads=self.workers, more=self.more)]
 
 
