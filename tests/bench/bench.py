@@ -9,7 +9,7 @@ generator.  The environment says what to measure:
 PEERS=a,b     only these beside sallyport and no proxy at all; `haproxy'
               stands for all that begin so
 CASES=a,b     only these cases, likewise
-ROUNDS=3      how often each is measured
+ROUNDS=4      how often each is measured
 OUT=DIR       where to write RESULTS.md and the charts; without it a new
               directory below /tmp
 
@@ -35,9 +35,9 @@ import machine      # noqa: E402  pylint: disable=wrong-import-position
 import peers        # noqa: E402  pylint: disable=wrong-import-position
 import report       # noqa: E402  pylint: disable=wrong-import-position
 
-ROUNDS = 3
+ROUNDS = 4
 LIMIT = 345             # seconds; what is not measured by then is left out
-START = 0.35            # seconds for a fresh proxy and fresh name spaces
+START = 0.07            # seconds for a fresh proxy and fresh name spaces
 MEASUREMENT_LIMIT = 30  # one that hangs is ended
 
 
@@ -253,9 +253,11 @@ def outer(build, bare, load):
         os.makedirs(out, exist_ok=True)
     else:
         out = tempfile.mkdtemp(prefix='sallyport-results.')
+        os.chmod(out, 0o755)
     name = f'sallyport-bench.{os.getpid()}'
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with contextlib.ExitStack() as clean:
+        clean.callback(lambda: os.listdir(out) or os.rmdir(out))
         work = tempfile.mkdtemp(prefix='sallyport-bench.')
         clean.callback(shutil.rmtree, work, ignore_errors=True)
         os.chmod(work, 0o755)
