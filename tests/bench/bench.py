@@ -15,6 +15,7 @@ OUT=DIR       where to write RESULTS.md and the charts; without it a new
 
 Only for root.  README.md beside this file says what is measured and how.
 """
+import collections
 import contextlib
 import json
 import os
@@ -54,6 +55,7 @@ def last_line(text):
 class Bench:
     def __init__(self, work, groups):
         self.work, self.groups = work, groups
+        self.total = collections.Counter()
 
     def _spawn(self, command, group, net, user=None, **more):
         def prepare():
@@ -81,6 +83,8 @@ class Bench:
             else:
                 value = json.loads(line)
                 phases[value['phase']] = value
+                self.total.update({key: value[key] for key in
+                                   ('secs', 'cpu', 'own', 'machine')})
         if load.wait() != 0:
             raise Failed(last_line(load.stderr.read()) or
                          f'load generator: status {load.returncode}')
@@ -118,11 +122,17 @@ class Bench:
             while os.waitpid(-1, 0):
                 pass
 
+    def foreign(self):
+        """What others used of the machine in all windows, in %."""
+        used = self.total['machine'] - self.total['cpu'] - self.total['own']
+        return used / max(self.total['secs'], 1) / 1e4 / os.cpu_count()
+
     def measure(self, case, peer):
         net = machine.Net(case.veth)
         self.groups.new_proxy(case.memory)
         command = peer.command(self.work, net)
         log = open(f'{self.work}/{peer.name}.out', 'wb')
+        proxy = None
         try:
             if command is not None:
                 proxy = self._spawn(command, 'proxy', net.proxy, peer.user,
@@ -130,13 +140,13 @@ class Bench:
                                     stderr=log)
             phases, marks = self._load(case, net, command is None)
             return case.evaluate(phases, marks)
-        except (Failed, TimeoutError) as error:
+        except (Failed, OSError) as error:
             said = last_line(pathlib.Path(log.name).read_text())
             raise Failed(f'{error}; it said: {said or "nothing"}') from error
         finally:
             log.close()
             self._end()
-            if command is not None:
+            if proxy is not None:
                 proxy.returncode = 0    # its status was taken by _end()
             net.close()
 
@@ -199,6 +209,8 @@ def describe(plan):
         'date': time.strftime('%Y-%m-%d %H:%M %z'),
         'cpu': cpu, 'cores': os.cpu_count(),
         'kernel': platform.release(),
+        'congestion': pathlib.Path('/proc/sys/net/ipv4/tcp_congestion_control')
+        .read_text().strip(),
         'load': '%.2f %.2f %.2f' % os.getloadavg(),
         'versions': {name: peer.version() for name, peer in used.items()},
     }
@@ -218,7 +230,10 @@ def inner(work, name, out):
     signal.signal(signal.SIGALRM, on_alarm)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    rounds = int(os.environ.get('ROUNDS') or ROUNDS)
+    rounds = os.environ.get('ROUNDS') or str(ROUNDS)
+    if not rounds.isdigit() or not 0 < int(rounds) <= 1000:
+        sys.exit('bench: ROUNDS is a number from 1 to 1000')
+    rounds = int(rounds)
     plan = make_plan(rounds, words_of('PEERS'), words_of('CASES'))
     if not plan:
         sys.exit('bench: nothing to measure; cases: ' +
@@ -230,6 +245,7 @@ def inner(work, name, out):
     bench = Bench(work, machine.Groups(work, name))
     results, notes = run_all(bench, plan, began + LIMIT)
     about['seconds'] = time.monotonic() - began
+    about['foreign'] = bench.foreign()
     text = report.text(cases.ALL, results, notes, about)
     print(text)
     report.write(out, text, cases.ALL, results)

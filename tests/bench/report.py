@@ -184,7 +184,7 @@ def _bound_rows(results):
                        best(fair, 'p99')), 1.0, False))
     rows.append(('imbalance of two workers, %', ours('idle-8000',
                                                      'imbalance'), 20, False))
-    return [[what, show(value), f'{"≥" if up else "≤"} {limit}',
+    return [[what, show(value, '{:.3g}'), f'{"≥" if up else "≤"} {limit}',
              verdict(value, limit, up)]
             for what, value, limit, up in rows if value is not None]
 
@@ -223,8 +223,12 @@ def text(all_cases, results, notes, about):
     lines = [
         '# Results of one run', '',
         f'{about["date"]}; {about["cores"]} × {about["cpu"]}; '
-        f'Linux {about["kernel"]}; load average before the run '
-        f'{about["load"]}; {about["seconds"]:.0f} s.', '',
+        f'Linux {about["kernel"]}, TCP congestion control '
+        f'{about["congestion"]}; load average before the run '
+        f'{about["load"]}; {about["seconds"]:.0f} s. While measuring, '
+        f'{about["foreign"]:.0f} % of\nthe machine went to others than proxy '
+        'and load generator (on a quiet machine: a few\nper cent, the '
+        'kernel\'s own threads among them).', '',
         *[f'* {", ".join(names)}: {version}'
           for version, names in versions.items()], '',
         'Each number is the median of the rounds; ± is half the way from '
@@ -255,7 +259,7 @@ CHARTS = {
     'conns-cpu.svg': ('CPU µs per short connection and message', 'cpu',
                       ('conns', 'pingpong-1', 'pingpong-64')),
     'idle.svg': ('Memory of an idle session with the kernel, kB', 'all',
-                 ('idle-1000', 'idle-8000')),
+                 ('idle-8000',)),
 }
 
 GNUPLOT = """set terminal svg size 860,380 background rgb 'white'
@@ -279,8 +283,9 @@ plot {plots}
 
 def chart(path, title, key, names, results):
     names = [name for name in names if name in results]
+    # a process for each connection would dwarf the others' CPU
     who = [peer.name for peer in peers.ALL if peer.user is None and
-           not peer.name.startswith('direct') and
+           not (peer.once and key == 'cpu') and peer.name != 'direct' and
            any(median(results[name].get(peer.name), key) is not None
                for name in names)]
     if not who:
