@@ -222,13 +222,12 @@ def text(all_cases, results, notes, about):
             versions.setdefault(version, []).append(name)
     lines = [
         '# Results of one run', '',
-        f'{about["date"]}; {about["cores"]} × {about["cpu"]}; '
-        f'Linux {about["kernel"]}, TCP congestion control '
-        f'{about["congestion"]}; load average before the run '
-        f'{about["load"]}; {about["seconds"]:.0f} s. While measuring, '
-        f'{about["foreign"]:.0f} % of\nthe machine went to others than proxy '
-        'and load generator (on a quiet machine: a few\nper cent, the '
-        'kernel\'s own threads among them).', '',
+        f'* {about["date"]}, {about["seconds"]:.0f} s',
+        f'* {about["cores"]} × {about["cpu"]}, Linux {about["kernel"]}, '
+        f'congestion control {about["congestion"]}',
+        f'* load average before the run {about["load"]}; while measuring, '
+        f'{max(about["foreign"], 0):.0f} % of the machine',
+        '  went to others than proxy and load generator',
         *[f'* {", ".join(names)}: {version}'
           for version, names in versions.items()], '',
         'Each number is the median of the rounds; ± is half the way from '
