@@ -76,7 +76,7 @@ check_version(int argc, char **argv)
 static void
 take_word(struct child *c, const char *word)
 {
-	uint32_t    uid = 0, gid = 0;
+	uint32_t    uid = 0, gid = 0, level = 0;
 	const char *text = NULL;
 
 	if (take_number(word, "workers", &c->workers) ||
@@ -91,6 +91,8 @@ take_word(struct child *c, const char *word)
 	} else if (take_text(word, "log", &text)) {
 		if (c->role == ROLE_LOGGER)
 			c->args[c->nargs++] = (char *)(uintptr_t)text;
+	} else if (take_number(word, "level", &level)) {
+		log_most = (enum log_level)level;
 	} else if (take_number(word, "uid", &uid)) {
 		c->uid = uid;
 		c->privileged = true;

@@ -64,6 +64,14 @@ void	log_words(enum log_level level, const char *text, ...)
 const char *log_number(uint64_t value);
 
 /*
+ * Does any log target want lines of this level?  A line that none wants costs
+ * nothing: log_text() does not send it, and who makes lines with fields asks
+ * first.  Children set log_most when they start; P does not ask.
+ */
+extern enum log_level log_most;
+bool	log_wants(enum log_level level);
+
+/*
  * One line of text; the formats are those of fmt_print().  errno is kept.
  * Not for P.
  */

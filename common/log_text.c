@@ -10,6 +10,14 @@
 
 #include "fmt.h"
 
+enum log_level log_most = LEVEL_DEBUG;
+
+bool
+log_wants(enum log_level level)
+{
+	return (level <= log_most);
+}
+
 /* Before there is a logger: the text alone, to the user. */
 static void
 send_plain(const char *text)
@@ -28,6 +36,8 @@ log_vtext(enum log_level level, const char *format, va_list ap)
 	struct log_line l;
 	char		text[1024];
 
+	if (!log_wants(level))
+		return;
 	fmt_vprint(text, sizeof(text), format, ap);
 	log_begin(&l, level, text);
 	if (log_socket == -1)

@@ -168,7 +168,7 @@ report_event(const struct relay *r, const struct session *s,
 {
 	struct log_line line;
 
-	if (!r->child->log_begins)
+	if (!r->child->log_begins || !log_wants(LEVEL_INFO))
 		return;
 	log_begin(&line, LEVEL_INFO, event);
 	report_session(r, s, &line);
@@ -197,10 +197,13 @@ report_end(const struct relay *r, const struct session *s,
 	};
 	bool failed = s->state == SESSION_FAILED ||
 	    why == END_CONNECT_TIMEOUT || why == END_CONNECT_FAILED;
+	enum log_level level = failed ? LEVEL_WARNING : LEVEL_INFO;
 	struct log_line line;
 	char text[128];
 
-	log_begin(&line, failed ? LEVEL_WARNING : LEVEL_INFO, "session");
+	if (!log_wants(level))
+		return;
+	log_begin(&line, level, "session");
 	report_session(r, s, &line);
 	log_num(&line, "duration_ms", r->now - s->started);
 	log_num(&line, "connect_ms", s->connect_us / 1000);

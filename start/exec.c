@@ -54,6 +54,21 @@ add_number(const char *key, uint32_t value)
 	add_text(key, text);
 }
 
+/* The highest level that a target takes.  In tcpproxy(8)'s words lines have
+   other levels, which the logger knows. */
+static uint32_t
+highest_level(const struct options *o)
+{
+	uint32_t level = LEVEL_WARNING;		/* that of the start-up */
+
+	if (strcmp(o->format, "tcpproxy") == 0)
+		return (LEVEL_DEBUG);
+	for (size_t i = 0; i < o->nlogs; i++)
+		if (o->logs[i].spec.level > level)
+			level = o->logs[i].spec.level;
+	return (level);
+}
+
 /* The words that common/child.c reads. */
 static void
 add_child_words(const struct options *o)
@@ -71,6 +86,7 @@ add_child_words(const struct options *o)
 	add_number("version=", WIRE_VERSION);
 	add_number("workers=", o->workers);
 	add_number("maxconn=", o->max_connections);
+	add_number("level=", highest_level(o));
 	add_text("mode=", modes[o->mode]);
 	add_text("format=", o->format);
 	add_text("sessions=", o->sessions);
