@@ -85,6 +85,25 @@ expect(enum log_level level, const char *text)
 	assert_int_equal(m.len, strlen(text) + 1);
 }
 
+/* Of each level no target wants nothing is sent. */
+static void
+test_unwanted(void **state)
+{
+	struct message m;
+
+	(void)state;
+	for (int most = LEVEL_OFF; most <= LEVEL_DEBUG; most++) {
+		log_most = (enum log_level)most;
+		for (int level = LEVEL_ERROR; level <= LEVEL_DEBUG; level++) {
+			assert_int_equal(log_wants((enum log_level)level),
+			    level <= most);
+			log_text((enum log_level)level, "x");
+			assert_int_equal(take(&m), level <= most);
+		}
+	}
+	assert_int_equal(log_most, LEVEL_DEBUG);
+}
+
 static void
 test_text(void **state)
 {
@@ -374,6 +393,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		with_pair(test_unwanted),
 		with_pair(test_text),
 		with_pair(test_errno),
 		with_pair(test_long),
