@@ -23,6 +23,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get('SALLYPORT_BUILD', TOP / 'build'))
 ROOT = os.geteuid() == 0
 SANITIZED = b'__asan_init' in (BUILD / 'sbin/sallyport').read_bytes()
+# a TRAP build names the forbidden call itself, and exits
+TRAPPED = b'filter denies' in (BUILD / 'libexec/sallyport/relay').read_bytes()
 PRIVILEGED = ROOT and not SANITIZED
 NOBODY = pwd.getpwnam('nobody')
 AS_NOBODY = ['setpriv', '--reuid', str(NOBODY.pw_uid), '--regid',
