@@ -97,7 +97,7 @@ static bool
 own(const char *path, const struct wire_unix *l)
 {
 	return (lchown(path, l->uid, l->gid) == 0 &&	/* may it be so? */
-	    lchown(path, geteuid(), (gid_t)-1) == 0 &&
+	    lchown(path, geteuid(), getegid()) == 0 &&
 	    chmod(path, l->mode) == 0 && lchown(path, l->uid, l->gid) == 0);
 }
 
@@ -109,7 +109,8 @@ sock_start(int fd, const struct wire_addr *a, const char *dir)
 
 	return (fcntl(fd, F_SETFL, O_NONBLOCK) == 0 &&
 	    (a->family == AF_UNIX ? dir == NULL ||
-	    own(address(a, dir, a->local.name).un.sun_path, &a->local) :
+	    own(address(a, dir, a->local.name).un.sun_path, &a->local) ||
+	    errno == ENOENT :	/* somebody has removed it: go on without */
 	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &no, sizeof(no)) == 0 &&
 	    fd_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
 	    fd_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
@@ -156,7 +157,9 @@ sock_bind_unix(const struct wire_addr *a, const char *dir)
 	if (errno == 0) {
 		unlink(new.un.sun_path);
 		if (bind(fd, &new.sa, sizeof(new.un)) == 0) {
-			if (own(new.un.sun_path, &a->local) &&
+			/* until it listens it would look dead to others */
+			if (listen(fd, 1) == 0 &&
+			    own(new.un.sun_path, &a->local) &&
 			    rename(new.un.sun_path, u.un.sun_path) == 0)
 				return (fd);
 			unlink(new.un.sun_path);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -260,7 +261,8 @@ open_standard(void)
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd == -1)
 		give_up();
-	close(fd);
+	/* the caller's files are not for what stays, nor for its children */
+	closefrom(STDERR_FILENO + 1);
 }
 
 int

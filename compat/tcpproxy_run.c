@@ -157,12 +157,14 @@ become_sallyport(int ready, pid_t parent)
 static void
 cut_capabilities(void)
 {
-	if (geteuid() != 0)
-		return;
-	capng_clear(CAPNG_SELECT_BOTH);
-	if (capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED |
-	    CAPNG_BOUNDING_SET, CAP_SETUID, CAP_SETGID, -1) == -1 ||
-	    capng_apply(CAPNG_SELECT_BOTH) != 0) {
+	bool root = geteuid() == 0;
+
+	capng_clear(CAPNG_SELECT_ALL);
+	/* the child of another user than root changes to nobody else */
+	if ((root && capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE |
+	    CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_SETUID, CAP_SETGID, -1)
+	    == -1) || capng_apply(root ? CAPNG_SELECT_BOTH :
+	    CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT) != 0) {
 		log_line(LEVEL_ERROR, "the capabilities could not be cut");
 		exit(FAILED);
 	}

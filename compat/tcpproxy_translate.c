@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -70,6 +71,10 @@ read_config(const struct options *o, bool reload, size_t *size)
 	else if (!S_ISREG(st.st_mode))
 		log_line(LEVEL_ERROR, "config file %s is not a regular file",
 		    o->config);
+	else if (geteuid() == 0 && (st.st_uid != 0 ||
+	    (st.st_mode & (S_IWGRP | S_IWOTH)) != 0))
+		log_line(LEVEL_ERROR, "config file %s: expected a file of "
+		    "root's that nobody else can write", o->config);
 	else if ((text = malloc((size_t)st.st_size)) != NULL)
 		while (*size < (size_t)st.st_size && (n = read(fd,
 		    text + *size, (size_t)st.st_size - *size)) > 0)
@@ -106,6 +111,10 @@ drop(const struct translator *t, pid_t parent)
 	if (geteuid() == 0 && (setgroups(0, NULL) == -1 ||
 	    setresgid(t->gid, t->gid, t->gid) == -1 ||
 	    setresuid(t->uid, t->uid, t->uid) == -1))
+		_exit(FAILED);
+	/* nor ambient ones, of a user who is not root */
+	capng_clear(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT);
+	if (capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT) != 0)
 		_exit(FAILED);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != parent)

@@ -65,6 +65,8 @@ listen_open(struct listener *l, const struct gen *g)
 	for (uint32_t i = 0; i < workers && l->error == 0; i++)
 		if ((l->fd[i] = open_one(l, i)) == -1) {
 			l->error = errno;
+			if (i > 0 && a.family == AF_UNIX && l->given == 0)
+				sock_unlink(&a, DIR_OF(&a));
 			while (i > 0)
 				close(l->fd[--i]);
 		}
@@ -96,13 +98,12 @@ listen_close(struct gen *g)
 {
 	const struct gen *other = gen_find(GEN_RUNNING);
 
-	for (struct listener *l = g->binds; l < g->binds + g->nbinds; l++) {
-		if (l->error != 0 || (g != other &&
-		    find(other, &l->addr, sock_same) != NULL))
-			continue;
-		for (uint32_t i = 0; i < workers; i++)
-			close(l->fd[i]);
-		if (l->addr.family == AF_UNIX && l->given == 0)
-			sock_unlink(&l->addr, DIR_OF(&l->addr));
-	}
+	for (struct listener *l = g->binds; l < g->binds + g->nbinds; l++)
+		if (l->error == 0 && (g == other ||
+		    find(other, &l->addr, sock_same) == NULL)) {
+			for (uint32_t i = 0; i < workers; i++)
+				close(l->fd[i]);
+			if (l->addr.family == AF_UNIX && l->given == 0)
+				sock_unlink(&l->addr, DIR_OF(&l->addr));
+		}
 }

@@ -28,13 +28,6 @@ logs_introduce(struct proc *p)
 	p->known = wire_send(logger->ctl, &p->id, p->log[0]) == 0;
 }
 
-void
-logs_started(void)
-{
-	wire_send(logger->ctl, &(struct wire){ .type = WIRE_DRAIN }, -1);
-	dup2(FD_NULL, FD_TARGETS + TARGET_MAX - 1);
-}
-
 /* SIGHUP: files that can't be opened now go on as they were. */
 void
 logs_reopen(void)

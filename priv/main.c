@@ -154,16 +154,15 @@ main(int argc, char **argv)
 	const char *why;
 	int	    conf, signals;
 
-	if (argc <= ARG_WORDS)	/* the command is sallyport, not this */
-		return (1);
-	args = argv;
-	workers = (uint32_t)(argv[ARG_WORKERS][0] - '0');
 	while (fcntl(given, F_GETFD) != -1)
 		given++;
 	sigfillset(&all);
 	signals = signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC);
-	if (signals == -1 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
+	if (argc <= ARG_WORDS || signals == -1 ||	/* by hand? sallyport! */
+	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
 		return (1);
+	args = argv;
+	workers = (uint32_t)(argv[ARG_WORKERS][0] - '0');
 	for (;; wait_event(signals)) {
 		logs_tick();
 		for (struct gen *g = gens; g < gens + GEN_MAX; g++) {

@@ -20,8 +20,9 @@ notify_send(const char *state)
 void
 notify_ready(void)
 {
-	send(FD_STATUS, "", 1, MSG_NOSIGNAL);
+	send(FD_STATUS, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	dup2(FD_NULL, FD_STATUS);
-	logs_started();
+	wire_send(procs[0].ctl, &(struct wire){ .type = WIRE_DRAIN }, -1);
+	dup2(FD_NULL, FD_TARGETS + TARGET_MAX - 1);
 	notify_send("READY=1");
 }

@@ -130,7 +130,6 @@ void	notify_ready(void);
 void	logs_reopen(void);
 void	logs_introduce(struct proc *p);
 void	logs_tick(void);		/* a new logger, a new syslogd */
-void	logs_started(void);		/* standard error is done with */
 void	logs_stop(void);		/* lets the logger end */
 
 #endif

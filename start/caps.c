@@ -94,7 +94,9 @@ caps_cut(bool privileged, bool chown)
 	if (capng_get_caps_process() == -1)
 		fatalx("the capabilities could not be read");
 	bind = capng_have_capability(CAPNG_PERMITTED, CAP_NET_BIND_SERVICE);
-	chown = chown && privileged &&
+	/* not for another user: whoever shares its uid could put files into
+	   its --socket-dir, and have them given away */
+	chown = chown && privileged && is_root() &&
 	    capng_have_capability(CAPNG_PERMITTED, CAP_CHOWN);
 	if (!is_root())
 		sets |= CAPNG_INHERITABLE | CAPNG_AMBIENT;

@@ -186,6 +186,8 @@ exec_parent(const struct options *o, const struct exec_fds *f)
 		f->notify != -1 ? f->notify : null };
 
 	check_programs(o);
+	if (chdir("/") == -1)	/* nobody works in the caller's directory */
+		fatal("chdir");
 	add_text("sallyport: parent, v" SALLYPORT_VERSION, "");
 	add_number("", o->workers);
 	add_text("", o->libexec);

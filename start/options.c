@@ -151,14 +151,30 @@ static void
 check_dir(const char *dir)
 {
 	struct stat st;
+	char	    path[PATH_MAX];
 
-	if (lstat(dir, &st) == -1)
+	if (realpath(dir, path) == NULL || lstat(dir, &st) == -1)
 		fatal("option --socket-dir: %s", dir);
+	if (strcmp(path, dir) != 0)
+		fatalx("option --socket-dir: %s: expected a path without "
+		    "links, dots and further slashes, such as %s", dir, path);
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
 	    (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
 		fatalx("option --socket-dir: %s: expected a directory %s that "
 		    "is not writable by group or others", dir,
 		    geteuid() == 0 ? "of root's" : "of your own");
+	/* whoever may write above it could put another one in its place */
+	for (char *slash; (slash = strrchr(path, '/')) != NULL;) {
+		*slash = '\0';
+		if (stat(path[0] != '\0' ? path : "/", &st) == -1)
+			fatal("option --socket-dir: %s", path);
+		if ((st.st_uid != 0 && st.st_uid != geteuid()) ||
+		    ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 &&
+		    (st.st_mode & S_ISVTX) == 0))
+			fatalx("option --socket-dir: %s: others can write to "
+			    "%s, above it", dir, path[0] != '\0' ? path :
+			    "/");
+	}
 }
 
 /*

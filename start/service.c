@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,12 +34,12 @@ number(const char *variable, uint64_t max)
 }
 
 static int
-option(int fd, int name)
+option(int fd, int level, int name)
 {
 	int	  value = -1;
 	socklen_t len = sizeof(value);
 
-	return (getsockopt(fd, SOL_SOCKET, name, &value, &len) == 0 ? value :
+	return (getsockopt(fd, level, name, &value, &len) == 0 ? value :
 	    -1);
 }
 
@@ -52,10 +53,14 @@ service_sockets(int fds[SERVICE_SOCKETS])
 		return (0);	/* meant for another process, or none */
 	for (int fd = FIRST; fd < FIRST +
 	    (int)number("LISTEN_FDS", SERVICE_SOCKETS); fd++) {
-		if (option(fd, SO_TYPE) != SOCK_STREAM ||
-		    option(fd, SO_ACCEPTCONN) != 1)
+		if (option(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM ||
+		    option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 1)
 			fatalx("inherited descriptor %d (LISTEN_FDS): "
 			    "expected a listening stream socket", fd);
+		if (option(fd, SOL_SOCKET, SO_DOMAIN) == AF_INET6 &&
+		    option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 1)
+			fatalx("inherited descriptor %d (LISTEN_FDS): expected "
+			    "IPv6 only (BindIPv6Only=ipv6-only)", fd);
 		fds[n] = fcntl(fd, F_DUPFD_CLOEXEC, AWAY);
 		if (fds[n++] == -1)
 			fatal("inherited descriptor %d", fd);

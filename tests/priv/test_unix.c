@@ -154,7 +154,8 @@ static int
 call_it(void)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int		   fd = socket(AF_UNIX, SOCK_STREAM, 0), error;
+	int		   fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int		   error;
 
 	strcpy(sun.sun_path, path);
 	error = connect(fd, (void *)&sun, sizeof(sun)) == 0 ? 0 : errno;
@@ -255,6 +256,81 @@ test_owner_not_allowed(void **state)
 	assert_int_equal(g->state, GEN_FREE);
 	assert_int_equal(look().st_mode & 0777, 0600);
 	assert_int_equal(call_it(), 0);
+}
+
+/* Another one of the same load fails: this one is as it was. */
+static void
+test_other_owner_not_allowed(void **state)
+{
+	struct gen *g = begin();
+	struct wire m;
+
+	(void)state;
+	need(g, 0, 0);
+	assert_int_equal(bind_unix(g, "web", 0600), 0);
+	assert_int_equal(bind_unix(g, "other", 0600), 0);
+	ready(g);
+	assert_int_equal(g->state, GEN_RUNNING);
+	g = begin();
+	need(g, 0, 0);
+	assert_int_equal(bind_unix(g, "web", 0666), 0);
+	m = unix_message(g, "other", 0666);
+	m.u.addr.local.uid = FORBIDDEN;
+	assert_int_equal(answer_to(g, &m), 0);
+	ready(g);
+	assert_int_equal(g->state, GEN_FREE);
+	assert_int_equal(look().st_mode & 0777, 0600);
+}
+
+/* Somebody has removed the name: loads go on, without it. */
+static void
+test_removed(void **state)
+{
+	struct gen *g;
+
+	(void)state;
+	run_unix("web", 0600);
+	assert_int_equal(unlink(path), 0);
+	g = load_unix("web", 0600);
+	ready(g);
+	assert_int_equal(g->state, GEN_RUNNING);
+}
+
+/* The owner that is not asked for any more is P's own again. */
+static void
+test_owner_goes(void **state)
+{
+	struct gen *g;
+	struct wire m;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	g = begin();
+	need(g, 0, 0);
+	m = unix_message(g, "web", 0660);
+	m.u.addr.local.uid = m.u.addr.local.gid = 12345;
+	assert_int_equal(answer_to(g, &m), 0);
+	ready(g);
+	run_unix("web", 0660);
+	assert_int_equal(look().st_uid, geteuid());
+	assert_int_equal(look().st_gid, getegid());
+}
+
+/* It is not a dead one's for a second instance that looks while it loads. */
+static void
+test_loading_is_alive(void **state)
+{
+	struct gen *first = load_unix("web", 0600), *g;
+
+	(void)state;
+	assert_int_equal(call_it(), 0);
+	first->state = GEN_DRAINING;	/* as if not ours */
+	g = begin();
+	need(g, 0, 0);
+	assert_int_equal(bind_unix(g, "web", 0600), EADDRINUSE);
+	gen_kill(g, NULL);
+	first->state = GEN_LOADING;
 }
 
 static void
@@ -494,6 +570,10 @@ main(void)
 		UNIX_TEST(test_same_socket),
 		UNIX_TEST(test_owner),
 		UNIX_TEST(test_owner_not_allowed),
+		UNIX_TEST(test_other_owner_not_allowed),
+		UNIX_TEST(test_removed),
+		UNIX_TEST(test_owner_goes),
+		UNIX_TEST(test_loading_is_alive),
 		UNIX_TEST(test_goes_with_a_reload),
 		UNIX_TEST(test_stale),
 		UNIX_TEST(test_alive),

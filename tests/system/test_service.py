@@ -127,7 +127,7 @@ os.closerange(3, 100)
 for i, fd in enumerate(fds):
     os.dup2(fd, 3 + i)
 os.environ['LISTEN_PID'] = str(os.getpid())
-os.execv(sys.argv[2], sys.argv[2:])
+os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
