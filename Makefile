@@ -134,10 +134,13 @@ $(B)/tests/%: tests/%.c $O/libcommon.a $O/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(COMPILE) -MMD -MP $(LINK) $(LDFLAGS) -o $@ $< $(TESTLIBS)
 
+# The part of tcpproxy that reads; a fuzzer can't have two main()s.
+$(B)/fuzz/fuzz_tcpproxy: $(call objs,compat/tcpproxy_config.c \
+	compat/tcpproxy_listeners.c)
 $(B)/fuzz/%: fuzz/%.c $O/librelay.a $O/libcommon.a $O/flags
 	@mkdir -p $(@D)
-	$(call say,CC)$(COMPILE) -fsanitize=fuzzer -MMD -MP $(LINK) $(LDFLAGS) -o $@ $< \
-		$O/librelay.a $O/libcommon.a $(LDLIBS)
+	$(call say,CC)$(COMPILE) -fsanitize=fuzzer -MMD -MP $(LINK) $(LDFLAGS) $(wraps) \
+		-o $@ $< $(filter %.o,$^) $O/librelay.a $O/libcommon.a $(LDLIBS)
 
 programs-unit: $(call tests_in,tests/unit)
 programs-priv: $(call tests_in,tests/priv)

@@ -1,7 +1,8 @@
 /*
  * Fuzzes the logger's reading and writing of lines: whatever a process sends
  * is refused, or becomes exactly one line of printable ASCII in each of the
- * four forms, no longer than its buffer; as JSON it is well-formed.
+ * five forms, no longer than its buffer; as JSON it is well-formed.  So does
+ * what a relay sends in the words of tcpproxy(8).
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@ int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct logfmt_clock stamp = {
 	.date = "2026-11-20T18:02:03", .zone = "+00:00",
-	.syslog = "Nov 20 18:02:03", .ms = 999
+	.syslog = "Nov 20 18:02:03", .ctime = "Fri Nov 20 18:02:03 2026",
+	.ms = 999
 };
 static const struct logfmt_syslog target = { "sallyport", 3, 4711,
 	false };
@@ -95,6 +97,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	e.who.worker = UINT32_MAX - (uint32_t)size;
 	if (logfmt_parse(data, size, &e) == -1)
 		return (0);
+	require(size <= LOG_MAX && e.level > LEVEL_OFF);
+	require(e.level <= LEVEL_DEBUG);
+	require(e.report == ((data[2] & LOG_REPORT) != 0));
 	len = logfmt_text(out, &e, &stamp);
 	check_line(out, len, LOGFMT_MAX, 1, 0);
 	len = logfmt_plain(out, &e);
@@ -105,7 +110,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_line(out, len, LOGFMT_MAX, 1, 0);
 	out[len] = '\0';
 	check_json(out);
+	e.who.role = ROLE_RELAY;
+	e.who.gen = 1 + size % 2;
 	logfmt_tcpproxy(&e, words);
+	require(e.level > LEVEL_OFF && e.level <= LEVEL_DEBUG);
+	require(strlen(e.text) < LOGFMT_TCPPROXY);
 	len = logfmt_ctime(out, &e, &stamp);
 	check_line(out, len, LOGFMT_MAX, 1, 0);
 	return (0);
