@@ -24,6 +24,7 @@ struct end {			/* an address, and its port */
 	char	 host[HOST];
 	unsigned port;
 	int	 family;
+	const char *no_listener; /* why sallyport won't listen there */
 };
 
 static struct addrinfo *
@@ -57,11 +58,16 @@ end_of(const struct addrinfo *a)
 		memcpy(&sin, a->ai_addr, sizeof(sin));
 		inet_ntop(AF_INET, &sin.sin_addr, e.host, HOST);
 		e.port = ntohs(sin.sin_port);
+		if (IN_MULTICAST(ntohl(sin.sin_addr.s_addr)))
+			e.no_listener = "Cannot assign requested address";
 		return (e);
 	}
 	memcpy(&sin6, a->ai_addr, sizeof(sin6));
 	inet_ntop(AF_INET6, &sin6.sin6_addr, e.host, HOST);
 	e.port = ntohs(sin6.sin6_port);
+	if (IN6_IS_ADDR_MULTICAST(&sin6.sin6_addr) ||
+	    IN6_IS_ADDR_V4MAPPED(&sin6.sin6_addr))
+		e.no_listener = "Invalid argument";
 	len = strlen(e.host);
 	if (sin6.sin6_scope_id != 0)
 		snprintf(e.host + len, HOST - len, "%%%u", sin6.sin6_scope_id);
@@ -112,16 +118,42 @@ comment(const struct translation *t, const struct end *local,
 		    l, r, s[0] != '\0' ? " with source " : "", s);
 }
 
+/* Where no connection can be made, none is: that is no reason to refuse. */
+static void
+add_remote(struct translation *t, const struct end *remote,
+    const struct end *source)
+{
+	const char *nobody = remote->family == AF_INET ? NOBODY_V4 : NOBODY_V6;
+
+	if (remote->port == 0)
+		fprintf(t->out, "\t# port 0: no connection will be made\n"
+		    "\tremote: %s 1;\n\tsource: %s;\n", remote->host, nobody);
+	else
+		fprintf(t->out, "\tremote: %s %u;\n", remote->host,
+		    remote->port);
+	if (remote->port == 0 || source == NULL)
+		return;
+	if (source->family == remote->family)
+		fprintf(t->out, "\tsource: %s;\n", source->host);
+	else
+		fprintf(t->out, "\t# %s can't be used here: no connection "
+		    "will be made\n\tsource: %s;\n", source->host, nobody);
+}
+
+/* What sallyport's checker refuses is left out here: it would refuse all. */
 static void
 add_listener(struct translation *t, const struct end *local,
     const struct end *remote, const struct end *source)
 {
-	char text[HOST + 8];
+	const char *why = local->no_listener;
+	char	    text[HOST + 8];
 
 	fflush(t->out);
-	if (local->port != 0 && find(t->text, local) != NULL) {
-		log_line(LEVEL_ERROR, "Error on bind(%s): Address already in "
-		    "use", show(local, text));
+	if (why == NULL && find(t->text, local) != NULL)
+		why = "Address already in use";
+	if (why != NULL) {
+		log_line(LEVEL_ERROR, "Error on bind(%s): %s",
+		    show(local, text), why);
 		t->failed = true;
 		return;
 	}
@@ -130,13 +162,7 @@ add_listener(struct translation *t, const struct end *local,
 	fprintf(t->out, "listen %s %u\n{\n", local->host, local->port);
 	if (find(t->before, local) != NULL)
 		fprintf(t->out, "\tname: reused;\n");
-	fprintf(t->out, "\tremote: %s %u;\n", remote->host, remote->port);
-	if (source != NULL && source->family == remote->family)
-		fprintf(t->out, "\tsource: %s;\n", source->host);
-	else if (source != NULL)
-		fprintf(t->out, "\t# %s can't be used here: no connection "
-		    "will be made\n\tsource: %s;\n", source->host,
-		    remote->family == AF_INET ? NOBODY_V4 : NOBODY_V6);
+	add_remote(t, remote, source);
 	fprintf(t->out, "};\n");
 	t->count++;
 }

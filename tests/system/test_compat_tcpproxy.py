@@ -1206,6 +1206,39 @@ def test_translation_too_large(old, box):
     assert box.served()
 
 
+@pytest.mark.parametrize('listen, why', [
+    ('224.0.0.1 82', '224.0.0.1:82): Cannot assign requested address'),
+    ('ff02::1 82', 'ff02::1.82): Invalid argument'),
+    ('::ffff:7f00:1 82', '::ffff:127.0.0.1.82): Invalid argument'),
+    ('127.0.0.1 0 { remote: ::1 1; };\nlisten 127.0.0.1 0',
+     '127.0.0.1:0): Address already in use')])
+def test_translation_listener_that_cannot_be(old, box, listen, why):
+    """At a reload it is the only one that is missing."""
+    box.server(peers.echo)
+    bad = f'listen {listen} {REST}\n'
+    (box.tmp / 'bad').write_text(bad)
+    assert ('ERROR', f'Error on bind({why}') in \
+        refused(box, '-c', box.tmp / 'bad')
+    front = old(config=f'{HEAD} {REST}')
+    since = front.reload(f'{bad}{HEAD} {REST}\nlisten 127.0.0.1 83 {REST}\n')
+    front.wait('ERROR', re.escape(f'Error on bind({why}'), since)
+    front.wait('NOTICE', r'listening on: 127\.0\.0\.1:83 .*', since)
+    assert box.served()
+
+
+@pytest.mark.parametrize('port', ['0', '65536'])
+def test_translation_remote_port_0(old, box, port):
+    """Found for each client, as with any remote that nobody can reach."""
+    box.server(peers.echo)
+    front = old(config=f'{HEAD} {{ remote: 127.0.0.1 {port}; }};\n'
+                f'listen 127.0.0.1 82 {REST}')
+    assert front.find('NOTICE', r'listening on: 127\.0\.0\.1:81 '
+                      r'\(remote: 127\.0\.0\.1:0\)')
+    assert peers.cut_off()
+    front.wait('INFO', r'Error on bind\(\): .*, not adding client \d+')
+    assert box.served(port=82)
+
+
 # --- installation ---
 
 def test_uninstall(box):
