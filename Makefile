@@ -134,7 +134,7 @@ $(B)/tests/%: tests/%.c $O/libcommon.a $O/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(COMPILE) -MMD -MP $(LINK) $(LDFLAGS) -o $@ $< $(TESTLIBS)
 
-# The part of tcpproxy that reads; a fuzzer can't have two main()s.
+# What tcpproxy does in its child; the rest needs processes and a main().
 $(B)/fuzz/fuzz_tcpproxy: $(call objs,compat/tcpproxy_config.c \
 	compat/tcpproxy_listeners.c)
 $(B)/fuzz/%: fuzz/%.c $O/librelay.a $O/libcommon.a $O/flags
