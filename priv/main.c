@@ -158,7 +158,7 @@ main(int argc, char **argv)
 		given++;
 	sigfillset(&all);
 	signals = signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC);
-	if (argc <= ARG_WORDS || signals == -1 ||	/* by hand? sallyport! */
+	if (argc <= ARG_WORDS || signals == -1 ||
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
 		return (1);
 	args = argv;

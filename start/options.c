@@ -139,10 +139,15 @@ add_log(struct options *o, int c, char *text)
 static void
 add_dir(struct options *o, int c, const char *path)
 {
-	if (o->ndirs == DIRS_MAX)
+	char  *dir = o->dirs[o->ndirs % DIRS_MAX];
+	size_t len;
+
+	if (o->ndirs++ == DIRS_MAX)
 		bad(c, path, "at most 4 directories");
-	absolute(c, o->dirs[o->ndirs], path);
-	if (strlen(o->dirs[o->ndirs++]) > DIR_LENGTH)
+	absolute(c, dir, path);
+	for (len = strlen(dir); len > 1 && dir[len - 1] == '/'; len--)
+		dir[len - 1] = '\0';
+	if (len > DIR_LENGTH)
 		bad(c, path, "a path of at most 64 bytes");
 }
 

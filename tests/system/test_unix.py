@@ -931,11 +931,11 @@ def test_print_config(box, place):
 
 
 @pytest.mark.parametrize('kind, why', [
-    ('missing', 'No such file'), ('link', 'expected a directory'),
+    ('missing', 'No such file'), ('link', 'expected a path without links'),
     ('file', 'expected a directory'), ('world', 'not writable'),
     ('group', 'not writable'), ('sticky', 'not writable'),
     ('other', 'expected a directory'), ('long', 'at most 64 bytes'),
-    ('many', 'at most 4')])
+    ('many', 'at most 4'), ('above', 'others can write to')])
 def test_bad_directories(box, place, kind, why):
     path = box.tmp / 'bad'
     modes = {'world': 0o757, 'group': 0o775, 'sticky': 0o1777}
@@ -952,6 +952,10 @@ def test_bad_directories(box, place, kind, why):
         path.symlink_to(place.dir)
     elif kind == 'file':
         path.write_text('')
+    elif kind == 'above':
+        place.directory('bad')
+        path = place.directory('bad/below')
+        path.parent.chmod(0o757)
     elif kind == 'long':
         path = '/tmp/' + 'x' * 60
     elif kind == 'many':
