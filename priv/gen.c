@@ -65,6 +65,9 @@ gen_kill(struct gen *g, const char *why)
 	}
 	if (g->state != GEN_DRAINING)
 		listen_close(g);
+	/* what it had set on sockets that both have */
+	if (g->state == GEN_HANDOVER && gen_find(GEN_RUNNING) != NULL)
+		listen_start(gen_find(GEN_RUNNING));
 	close(g->conf);
 	g->state = GEN_FREE;
 	g->deadline = 0;

@@ -66,13 +66,10 @@ load_check(struct gen *g)
 	while ((p = proc_next(p, g, ROLE_COUNT)) != NULL)
 		ok = shutdown(p->ctl, SHUT_RD) == 0 && ok;
 	g->state = GEN_HANDOVER;
-	if (ok && listen_start(g)) {
+	if (ok && listen_start(g))
 		load_send(g);
-		return;
-	}
-	if (gen_find(GEN_RUNNING) != NULL)	/* all as it was */
-		listen_start(gen_find(GEN_RUNNING));
-	gen_kill(g, "it can't be sealed, or can't listen");
+	else
+		gen_kill(g, "it can't be sealed, or can't listen");
 }
 
 /* In order: a LISTENER for each address, GO, and when it drains DRAIN. */

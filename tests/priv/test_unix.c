@@ -282,6 +282,29 @@ test_other_owner_not_allowed(void **state)
 	assert_int_equal(look().st_mode & 0777, 0600);
 }
 
+/* A relay goes while listeners are handed over: likewise. */
+static void
+test_handover_fails(void **state)
+{
+	struct gen *g;
+
+	(void)state;
+	run_unix("web", 0600);
+	g = load_unix("web", 0666);
+	for (uint32_t i = workers; i-- > 0;) {
+		struct proc	 *p = relay_of(g, i);
+		const struct wire m = ready_message(g, p);
+
+		say(p, &m);
+		if (i == 1)
+			kid_close(kid_of(p->pid));
+	}
+	assert_int_equal(g->state, GEN_FREE);
+	assert_said("a relay takes no message");
+	assert_int_equal(look().st_mode & 0777, 0600);
+	assert_int_equal(call_it(), 0);
+}
+
 /* Somebody has removed the name: loads go on, without it. */
 static void
 test_removed(void **state)
@@ -571,6 +594,7 @@ main(void)
 		UNIX_TEST(test_owner),
 		UNIX_TEST(test_owner_not_allowed),
 		UNIX_TEST(test_other_owner_not_allowed),
+		UNIX_TEST(test_handover_fails),
 		UNIX_TEST(test_removed),
 		UNIX_TEST(test_owner_goes),
 		UNIX_TEST(test_loading_is_alive),
