@@ -408,6 +408,26 @@ def test_ready_fd(box):
             assert daemon.wait_exit() == 1
 
 
+def test_ready_fd_is_full(box):
+    """Nobody reads there: no reason to wait."""
+    ours, theirs = (box.keep(sock) for sock in socket.socketpair())
+    theirs.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            theirs.send(bytes(4096))
+    daemon = box.forward('--ready-fd', theirs.fileno(),
+                         pass_fds=[theirs.fileno()])
+    assert daemon.stop() == 0
+    assert ours.recv(1)
+
+
+def test_working_directory(box):
+    """Nobody works in the caller's directory, in the foreground neither."""
+    daemon = box.forward(preexec=lambda: os.chdir(box.tmp))
+    for pid in (daemon.pid, *(p.pid for p in daemon.processes())):
+        assert os.readlink(f'/proc/{pid}/cwd') in ('/', str(box.jail))
+
+
 def test_ready_fd_is_a_socket(box):
     """And not one of the standard descriptors."""
     ours, theirs = socket.socketpair()

@@ -165,6 +165,26 @@ def test_s0_01_help(box):
     assert done.stdout.startswith('usage: tcpproxy')
 
 
+def test_callers_descriptors_are_dropped(box, old):
+    """What the shell had open is neither the front's nor its child's."""
+    with open(box.tmp / 'secret', 'w+b') as file:
+        front = old(*ONE, pass_fds=[file.fileno()])
+        for pid in (front.pid, *(p.pid for p in proc.children(front.pid))):
+            assert file.name not in proc.Process(pid).fds().values()
+
+
+@pytest.mark.parametrize('owner, mode', [(1234, 0o644), (0, 0o666),
+                                         (0, 0o664)])
+def test_configuration_of_others(box, owner, mode):
+    path = box.tmp / 'tcpproxy.conf'
+    path.write_text('listen * 81 { remote: 127.0.0.1 8080; };\n')
+    os.chown(path, owner, 0)
+    path.chmod(mode)
+    done = run(box, '-D', '-L', 'stdout:1', '-c', path)
+    assert done.returncode == 255
+    assert "expected a file of root's" in done.stdout
+
+
 def test_s0_02_version(box):
     for word in ('-v', '--version'):
         done = run(box, word, drop=False)

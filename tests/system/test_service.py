@@ -233,6 +233,18 @@ def test_wrong_descriptor(box, kind):
         sock.close()
 
 
+def test_dual_stack(box):
+    """It would take IPv4's clients too, which `listen ::' does not mean."""
+    sock = box.keep(socket.socket(socket.AF_INET6))
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    sock.bind(('::', 81))
+    sock.listen(64)
+    daemon = inherit(box, [sock], 'listen :: 81 { remote: 127.0.0.1 1; }',
+                     ready=False)
+    assert daemon.wait_exit() == 1
+    assert any('BindIPv6Only=ipv6-only' in line for line in daemon.errors)
+
+
 @pytest.mark.parametrize('count', ['x', '-1', '31', '1 '])
 def test_bad_count(box, count):
     daemon = inherit(box, [], ONE, count=count, ready=False)
